@@ -1,0 +1,56 @@
+import type { Manifest } from './manifest.js';
+import type { JsonValue, ReturnType } from './values.js';
+
+export const JOB_VERSION = 1;
+
+/** The version a job runs: all that a worker must know of it, so that it reads no registry. */
+export interface FunctionRef {
+  readonly tenant: string;
+  readonly name: string;
+  readonly version: number;
+  /** sha-256 of the artifact, lower-case hex: its key in the blob store within the tenant. */
+  readonly artifactSha256: string;
+  readonly artifactBytes: number;
+  readonly memory: Manifest['memory'];
+}
+
+/**
+ * What the guest gets: typed arguments, or a raw body that becomes the one argument of the entrypoint.
+ * `blob` refers to bytes that are too large for a job; they are JSON of `JsonValue[]` or the raw body.
+ */
+export type InvocationInput =
+  | { readonly kind: 'args'; readonly args: readonly JsonValue[] }
+  | { readonly kind: 'body'; readonly as: 'bytes' | 'string'; readonly base64: string }
+  | {
+      readonly kind: 'blob';
+      readonly of: 'args' | 'bytes' | 'string';
+      readonly sha256: string;
+      readonly lengthBytes: number;
+    };
+
+export interface InvocationItem {
+  readonly invocationId: string;
+  readonly entrypoint: string;
+  readonly input: InvocationInput;
+  readonly returns: ReturnType;
+  /** Guest time, from VM entry; the queue does not count. */
+  readonly timeoutMs: number;
+  readonly acceptedAtMs: number;
+  /** 32 hex digits that the gateway minted for this invocation; absent when nobody waits. */
+  readonly replyToken?: string;
+}
+
+/** Where a waiting gateway can be reached; the reply never travels through BullMQ. */
+export interface ReplyAddress {
+  readonly gatewayId: string;
+  /** Path of the gateway's unix socket; absent when it has none, then Redis carries the reply. */
+  readonly socketPath?: string;
+}
+
+/** Data of one BullMQ job: one to `LIMITS.invocationsPerJob` calls of one function version. */
+export interface InvocationJob {
+  readonly v: typeof JOB_VERSION;
+  readonly function: FunctionRef;
+  readonly items: readonly InvocationItem[];
+  readonly reply?: ReplyAddress;
+}

@@ -1,0 +1,80 @@
+import type { Outcome } from './outcomes.js';
+import type { JsonValue, ReturnType } from './values.js';
+
+/** Durations of one invocation in microseconds; they add up to the total within rounding. */
+export interface Timings {
+  /** Accepted by the gateway → taken by a worker. */
+  readonly queueUs: number;
+  /** Taken → a clean sandbox is at hand; a cold start shows here. */
+  readonly acquireUs: number;
+  readonly restoreUs: number;
+  /** Guest time, host calls included. */
+  readonly runUs: number;
+  /** Guest ended → result read and decoded. */
+  readonly resultUs: number;
+  readonly totalUs: number;
+}
+
+export interface Usage {
+  readonly exits: number;
+  readonly hostCalls: number;
+  readonly dirtyPages: number;
+  readonly source: 'warm' | 'snapshot' | 'boot';
+}
+
+/** Why an invocation did not succeed; text that a guest chose is marked by the outcome, never trusted. */
+export interface OutcomeDetail {
+  readonly message: string;
+  /** Guest ABI error or abort code (guest-abi 7.4), and its name. */
+  readonly guestCode?: number;
+  readonly guestCodeName?: string;
+  /** CPU exception: vector name; addresses as 0x-hex. */
+  readonly vector?: string;
+  readonly rip?: string;
+  readonly address?: string;
+}
+
+/** Where the result is: inside the record, or a blob of the tenant. `void` has no bytes. */
+export type ResultRef =
+  | { readonly kind: 'inline'; readonly value: JsonValue }
+  | {
+      readonly kind: 'blob';
+      readonly type: 'string' | 'bytes';
+      readonly sha256: string;
+      readonly lengthBytes: number;
+    };
+
+/** What a worker writes once an invocation has ended, and what answers the waiting gateway. */
+export interface InvocationRecord {
+  readonly v: 1;
+  readonly invocationId: string;
+  readonly tenant: string;
+  readonly function: string;
+  readonly version: number;
+  readonly entrypoint: string;
+  readonly returns: ReturnType;
+  readonly outcome: Outcome;
+  readonly detail?: OutcomeDetail;
+  readonly result?: ResultRef;
+  readonly timings: Timings;
+  readonly usage: Usage;
+  readonly logTail: string;
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly acceptedAtMs: number;
+  readonly finishedAtMs: number;
+}
+
+/** What the gateway writes when it accepts an invocation that outlives its connection. */
+export interface AcceptedRecord {
+  readonly v: 1;
+  readonly invocationId: string;
+  readonly tenant: string;
+  readonly function: string;
+  readonly version: number;
+  readonly entrypoint: string;
+  readonly returns: ReturnType;
+  /** Whether the result is answered as raw body (`POST /invoke/{fn}`) or as an envelope. */
+  readonly raw: boolean;
+  readonly acceptedAtMs: number;
+}

@@ -1,0 +1,28 @@
+/**
+ * Names in Redis. Key families go by writer, so that gateway and worker can be different Redis users:
+ * `mf:g:*` is written by gateways, `mf:w:*` by workers, BullMQ's own keys by both.
+ */
+export const QUEUE_PREFIX = 'mf:q';
+/** One lane now; a lane is a trust domain. Sync and async differ in stall and attempt settings. */
+export const SYNC_QUEUE = '{sync-0}';
+export const ASYNC_QUEUE = '{async-0}';
+
+export const keys = {
+  /** Hash: field `v{n}` → JSON of a version, `next` → highest number given out. Written by gateways. */
+  function: (tenant: string, name: string) => `mf:g:fn:${tenant}:${name}`,
+  /** Set of function names of a tenant. */
+  functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
+  /** String: JSON of `AcceptedRecord`, or of a terminal record for a call that reached no worker. */
+  accepted: (tenant: string, invocationId: string) => `mf:g:inv:${tenant}:${invocationId}`,
+  /** String: JSON of `InvocationRecord`. Written by the worker that ran the call, once (NX). */
+  record: (tenant: string, invocationId: string) => `mf:w:inv:${tenant}:${invocationId}`,
+  /** Hash per live worker, with expiry: what it is and that it lives. */
+  worker: (workerId: string) => `mf:w:host:${workerId}`,
+} as const;
+
+export const channels = {
+  /** Fallback reply path: message is `<replyToken> <tenant> <invocationId>`; the record holds the answer. */
+  reply: (gatewayId: string) => `mf:w:rsp:${gatewayId}`,
+  /** A version was uploaded: JSON of `FunctionRef`; workers prepare its snapshot in the background. */
+  versions: 'mf:g:versions',
+} as const;

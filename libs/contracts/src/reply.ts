@@ -1,0 +1,60 @@
+import type { InvocationRecord } from './record.js';
+
+/**
+ * Frames on the gateway's reply socket, little-endian: u32 length of the rest, 16 bytes reply token, u32 length of the
+ * record, the record as JSON, then the result's bytes (for a `string` or `bytes` result; else none).
+ */
+const HEADER_BYTES = 4 + 16 + 4;
+/** Ceiling of one frame: a result of `LIMITS.resultBytes` and its record fit. */
+export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+
+export interface Reply {
+  /** 32 hex digits. */
+  readonly token: string;
+  readonly record: InvocationRecord;
+  /** UTF-8 of a string result, or the bytes of a bytes result; empty otherwise. */
+  readonly body: Uint8Array;
+}
+
+export function encodeReply(reply: Reply): Buffer {
+  const record = Buffer.from(JSON.stringify(reply.record), 'utf8');
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + record.byteLength + reply.body.byteLength);
+  frame.writeUInt32LE(frame.byteLength - 4, 0);
+  frame.write(reply.token, 4, 16, 'hex');
+  frame.writeUInt32LE(record.byteLength, 20);
+  record.copy(frame, HEADER_BYTES);
+  frame.set(reply.body, HEADER_BYTES + record.byteLength);
+  return frame;
+}
+
+/** Splits a byte stream into replies. Throws on a frame that cannot be one; the connection is then closed. */
+export class ReplyDecoder {
+  #pending: Buffer = Buffer.alloc(0);
+
+  push(chunk: Buffer): Reply[] {
+    this.#pending = this.#pending.byteLength === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    const replies: Reply[] = [];
+    let offset = 0;
+    while (this.#pending.byteLength - offset >= 4) {
+      const length = this.#pending.readUInt32LE(offset);
+      if (length < HEADER_BYTES - 4 || length > MAX_FRAME_BYTES)
+        throw new RangeError(`reply frame of ${length} bytes`);
+      if (this.#pending.byteLength - offset < 4 + length) break;
+      replies.push(parseFrame(this.#pending.subarray(offset + 4, offset + 4 + length)));
+      offset += 4 + length;
+    }
+    this.#pending = this.#pending.subarray(offset);
+    return replies;
+  }
+}
+
+function parseFrame(frame: Buffer): Reply {
+  const recordBytes = frame.readUInt32LE(16);
+  if (recordBytes > frame.byteLength - 20) throw new RangeError(`reply record of ${recordBytes} bytes`);
+  return {
+    token: frame.toString('hex', 0, 16),
+    record: JSON.parse(frame.toString('utf8', 20, 20 + recordBytes)) as InvocationRecord,
+    // A copy, so that one large reply does not keep the whole receive buffer alive.
+    body: Buffer.from(frame.subarray(20 + recordBytes)),
+  };
+}

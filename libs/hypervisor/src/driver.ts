@@ -1,0 +1,187 @@
+/**
+ * What a hypervisor driver does for the library. One conformance suite of named programs (`test/conformance`)
+ * defines it: the KVM driver runs the programs assembled, the fake plays them as scripts.
+ *
+ * Requests and answers are plain data, and guest memory is reached only by `read` and `write`: nothing here
+ * assumes that the core lives in the caller's process.
+ */
+
+/** Rights of a region as guest-abi 1.1 numbers them; combine with `|`. */
+export const Rights = { READ: 1, WRITE: 2, EXECUTE: 4, STACK_GUARD: 8 } as const;
+
+export interface PlannedRegion {
+  /** Guest address of the first byte; page aligned. Guest memory is identity mapped. */
+  readonly address: number;
+  /** Page aligned, above 0. */
+  readonly lengthBytes: number;
+  /** `Rights`; 0 maps nothing. A STACK_GUARD region is not present to the guest, reads included. */
+  readonly rights: number;
+}
+
+/** All that a driver is told of a guest: sizes, rights and bytes, never an ELF. */
+export interface VmPlan {
+  /** Size of guest memory from address 0; page aligned, at most 1 GiB. */
+  readonly memoryBytes: number;
+  /** Ascending, not overlapping. Addresses that no region names are not present. */
+  readonly regions: readonly PlannedRegion[];
+  /** Bytes to place before the first run; every range lies in guest memory. */
+  readonly load: readonly MemoryWrite[];
+  /**
+   * The output buffer of the guest ABI (guest-abi 6), from which the vCPU thread pops log records on its own.
+   * Absent: no port is served on the thread.
+   */
+  readonly outputBuffer?: { readonly address: number; readonly lengthBytes: number };
+}
+
+export interface MemoryWrite {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+}
+
+/** x86-64 general registers. */
+export interface GeneralRegisters {
+  rax: bigint;
+  rbx: bigint;
+  rcx: bigint;
+  rdx: bigint;
+  rsi: bigint;
+  rdi: bigint;
+  rsp: bigint;
+  rbp: bigint;
+  r8: bigint;
+  r9: bigint;
+  r10: bigint;
+  r11: bigint;
+  r12: bigint;
+  r13: bigint;
+  r14: bigint;
+  r15: bigint;
+  rip: bigint;
+  rflags: bigint;
+}
+
+export interface RunRequest {
+  /** First bring memory and vCPU back to the VM's base snapshot. Refused as invalid when there is none. */
+  readonly restore?: boolean;
+  /** Stores made before entry, after the restore. */
+  readonly writes?: readonly MemoryWrite[];
+  /**
+   * Enter with exactly these registers (those not named are 0, RFLAGS 2) and reset extended state. Absent: the
+   * guest goes on where its last exit left it (after a host call).
+   */
+  readonly entry?: Partial<GeneralRegisters>;
+  /**
+   * Begins a call: the generation goes up by one and the call stays active, over all of its runs, until
+   * `endCall`. A run outside a call cannot be cancelled by `kill` (guest-abi 10.1), but has its deadline.
+   */
+  readonly startsCall?: boolean;
+  /**
+   * Guest time budget in microseconds, from this entry; 0 or absent: none. Set on the first run of a call, it
+   * holds for the call's later runs, too. Armed natively.
+   */
+  readonly deadlineUs?: number;
+}
+
+/** Why the guest came back, as somebody outside must see it. */
+export type DriverExit =
+  /** The guest executed `hlt`: normal end of initialisation and of a call. */
+  | { readonly kind: 'halt' }
+  /**
+   * OUT. `value`: the first min(4, sizeBytes) bytes, zero-extended. Ports 99, 102 and 103 are served on the
+   * thread when the plan has an output buffer; 102 then settles once, when the abort has ended (its bytes
+   * are in the outbox).
+   */
+  | { readonly kind: 'io-out'; readonly port: number; readonly sizeBytes: number; readonly value: number }
+  | { readonly kind: 'io-in'; readonly port: number; readonly sizeBytes: number }
+  /** A CPU exception of the guest that nothing in the guest takes. `address`: CR2 for #PF, else 0. */
+  | {
+      readonly kind: 'exception';
+      readonly vector: number;
+      readonly errorCode: bigint;
+      readonly rip: bigint;
+      readonly address: bigint;
+    }
+  | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
+  | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
+  /** Triple fault. */
+  | { readonly kind: 'shutdown' }
+  /** Internal error, failed entry, EFAULT and what the driver does not know: `reason` is text for a log. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** The outbox is full or a log record on the output buffer is malformed (guest fault). */
+  | { readonly kind: 'protocol'; readonly reason: string };
+
+/** What the guest sent while nobody outside was needed, in order. */
+export interface OutboxEntry {
+  /** 99: one log record popped from the output buffer, undecoded. 102: abort bytes, terminator excluded. 103: UTF-32 scalar, u32. */
+  readonly port: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface RunAnswer {
+  readonly exit: DriverExit;
+  /** Registers of the guest at the exit (for an exception: of the faulting guest code). */
+  readonly regs: GeneralRegisters;
+  readonly outbox: readonly OutboxEntry[];
+  /** Outbox entries that did not fit their cap and were dropped. */
+  readonly outboxDropped: number;
+  readonly phases: {
+    /** Request posted → taken by the slot's thread. */
+    readonly queuedNs: number;
+    readonly restoreNs: number;
+    /** First entry → last exit. */
+    readonly runNs: number;
+  };
+  /** VM exits of this run. */
+  readonly exits: number;
+  /** Pages that the restore of this run copied back; 0 without a restore. */
+  readonly dirtyPages: number;
+}
+
+/** Memory and vCPU state, immutable, shared by every VM made from it. Lives until it and they are closed. */
+export interface DriverSnapshot {
+  readonly memoryBytes: number;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** The part of a VM that may be called at any time, from any code: it never blocks. */
+export interface DriverInterrupt {
+  /**
+   * Ends the active call: a guest that runs is kicked, one that waits on a host function is not entered again.
+   * @returns whether a call was active. A later call is never reached.
+   */
+  kill(): boolean;
+  /** True once the VM is closed. */
+  readonly dropped: boolean;
+  readonly callActive: boolean;
+  readonly generation: bigint;
+}
+
+export interface DriverVm {
+  readonly memoryBytes: number;
+  readonly interrupt: DriverInterrupt;
+  /** A copy. @throws MAYFLY_ERR_VM_RANGE, MAYFLY_ERR_VM_BUSY while the guest runs, MAYFLY_ERR_VM_CLOSED. */
+  read(address: number, lengthBytes: number): Uint8Array;
+  /** Same errors as `read`. */
+  write(address: number, bytes: Uint8Array): void;
+  /** One at a time: a second one is refused with MAYFLY_ERR_VM_BUSY. Rejects only for faults of host or caller. */
+  run(request: RunRequest): Promise<RunAnswer>;
+  /** Ends the call that `startsCall` began; harmless without one. */
+  endCall(): void;
+  /** Copies memory and vCPU state, and makes it the base that `restore` returns to. */
+  snapshot(): Promise<DriverSnapshot>;
+  /** Returns to a snapshot of a VM of the same plan, and makes it the base. @throws MAYFLY_ERR_VM_SNAPSHOT_MISMATCH. */
+  restore(snapshot: DriverSnapshot): Promise<void>;
+  /** Kills what runs, waits for it, frees all. Idempotent: the same promise. */
+  close(): Promise<void>;
+}
+
+export interface HypervisorDriver {
+  readonly name: string;
+  /** A new VM with the plan's bytes in place; its vCPU has not run. */
+  createVm(plan: VmPlan): Promise<DriverVm>;
+  /** A VM that continues from a snapshot: a spare shell where there is one. Its base is the snapshot. */
+  createVmFromSnapshot(snapshot: DriverSnapshot): Promise<DriverVm>;
+  /** Closes every VM, ends the threads. Idempotent: the same promise. */
+  close(): Promise<void>;
+}
