@@ -1,0 +1,39 @@
+/** The direction of imports (docs/architecture.md); an arrow that is not drawn there is an error. */
+const only = (name, from, allowed) => ({
+  name,
+  severity: 'error',
+  from: { path: from },
+  to: { path: '^(apps|libs)/', pathNot: allowed.map((folder) => `^${folder}/`) },
+});
+
+module.exports = {
+  forbidden: [
+    only('contracts-imports-nothing-of-ours', '^libs/contracts/', ['libs/contracts']),
+    only('blobs', '^libs/blobs/', ['libs/blobs', 'libs/contracts']),
+    only('native-imports-nothing-of-ours', '^libs/native/', ['libs/native']),
+    only('hypervisor', '^libs/hypervisor/', ['libs/hypervisor', 'libs/contracts', 'libs/native']),
+    only('gateway', '^apps/gateway/', [
+      'apps/gateway',
+      'libs/contracts',
+      'libs/blobs',
+      'libs/hypervisor/dist/elf',
+      'libs/hypervisor/src/elf',
+    ]),
+    only('worker', '^apps/worker/', ['apps/worker', 'libs/contracts', 'libs/blobs', 'libs/hypervisor']),
+    {
+      name: 'native-in-one-file',
+      severity: 'error',
+      comment: 'Only the KVM driver knows the addon.',
+      from: { path: '^libs/hypervisor/src/', pathNot: '^libs/hypervisor/src/drivers/kvm' },
+      to: { path: '^libs/native/' },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.base.json' },
+    doNotFollow: { path: 'node_modules|/dist/|/build/' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'default'] },
+  },
+};

@@ -1,0 +1,103 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fail, say } from './console.mjs';
+import { root } from './exec.mjs';
+import { startProcess } from './processes.mjs';
+import { startRedis } from './redis.mjs';
+
+/** Longest path a unix socket may have (sun_path), with room for a file name. */
+const SOCKET_FOLDER_LENGTH = 80;
+const GATEWAY_GRACE_MS = 40_000;
+const WORKER_GRACE_MS = 40_000;
+const REDIS_GRACE_MS = 10_000;
+const READY_TIMEOUT_MS = 60_000;
+
+/** Redis (unless MAYFLY_REDIS_URL names one), gateway and worker on this machine. */
+export async function startMayfly() {
+  const dataFolder = path.resolve(process.env.MAYFLY_DATA_DIR ?? path.join(root, '.mayfly'));
+  const logFolder = path.join(dataFolder, 'logs');
+  const runFolder = socketFolder(dataFolder);
+  for (const folder of [dataFolder, logFolder, runFolder])
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const tenantKey = process.env.MAYFLY_TENANT_KEY ?? keptKey(path.join(dataFolder, 'tenant-key'));
+  const port = process.env.MAYFLY_PORT ?? '8080';
+  const url = `http://127.0.0.1:${port}`;
+
+  const started = [];
+  const stop = async () => {
+    const ended = [];
+    for (const { process: child, graceMs } of started.reverse()) {
+      ended.push({ name: child.name, ...(await child.stop(graceMs)) });
+    }
+    return ended;
+  };
+  const begin = (child, graceMs) => {
+    started.push({ process: child, graceMs });
+    say(`${child.name.padEnd(10)} process ${child.pid}`);
+    return child;
+  };
+
+  try {
+    let redisUrl = process.env.MAYFLY_REDIS_URL;
+    if (redisUrl) say('redis      skipped: MAYFLY_REDIS_URL names one');
+    else redisUrl = begin(await startRedis({ dataFolder, runFolder, logFolder }), REDIS_GRACE_MS).url;
+
+    const env = { MAYFLY_DATA_DIR: dataFolder, MAYFLY_REDIS_URL: redisUrl };
+    const node = (name, file, extra, graceMs) =>
+      begin(
+        startProcess(name, process.execPath, [path.join(root, file)], {
+          env: { ...env, ...extra },
+          logFolder,
+        }),
+        graceMs,
+      );
+    // The worker starts first and so is drained last: a gateway on its way out still gets its answers.
+    const worker = node('worker', 'apps/worker/dist/main.js', {}, WORKER_GRACE_MS);
+    const gateway = node(
+      'gateway',
+      'apps/gateway/dist/server.js',
+      { MAYFLY_PORT: port, MAYFLY_TENANT_KEY: tenantKey },
+      GATEWAY_GRACE_MS,
+    );
+    await ready(url, [worker, gateway]);
+    return { url, tenantKey, dataFolder, redisUrl, children: started.map((entry) => entry.process), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function socketFolder(dataFolder) {
+  const inside = path.join(dataFolder, 'run');
+  if (inside.length <= SOCKET_FOLDER_LENGTH) return inside;
+  const name = createHash('sha256').update(dataFolder).digest('hex').slice(0, 16);
+  return path.join(os.tmpdir(), `mayfly-${process.getuid?.() ?? 0}-${name}`);
+}
+
+/** The tenant key of this data directory, made on the first start. */
+function keptKey(file) {
+  if (!existsSync(file)) writeFileSync(file, `mf_${randomBytes(24).toString('hex')}\n`, { mode: 0o600 });
+  return readFileSync(file, 'utf8').trim();
+}
+
+/** Waits until the gateway says it is ready; a child that ends meanwhile ends the wait with its log. */
+async function ready(url, children) {
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  let dead;
+  for (const child of children) child.exited.then((how) => (dead ??= { child, how }));
+  for (;;) {
+    if (dead)
+      fail(
+        `${dead.child.name} ended (${dead.how.signal ?? `exit ${dead.how.code}`}):\n${dead.child.logTail()}`,
+      );
+    const answer = await fetch(`${url}/readyz`).catch(() => undefined);
+    if (answer?.ok) return;
+    if (Date.now() > deadline) {
+      const state = answer ? await answer.text() : 'no answer';
+      fail(`The gateway at ${url} is not ready after ${READY_TIMEOUT_MS / 1000} s: ${state}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { fail } from './console.mjs';
+import { which } from './exec.mjs';
+import { startProcess } from './processes.mjs';
+
+/** A port that is free right now. */
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/**
+ * Mayfly's own Redis: its socket, its loopback port, its data directory, a password of its own for each start.
+ * Settings are those that a queue needs (append-only file, no eviction); nothing of the system's Redis is touched.
+ */
+export async function startRedis({ dataFolder, runFolder, logFolder }) {
+  const program = which('redis-server') ?? which('valkey-server') ?? fail('No redis-server on PATH.');
+  const folder = path.join(dataFolder, 'redis');
+  mkdirSync(folder, { recursive: true });
+  const socket = path.join(runFolder, 'redis.sock');
+  const port = await freePort();
+  const password = randomBytes(24).toString('hex');
+  const settings = {
+    bind: '127.0.0.1',
+    port,
+    unixsocket: socket,
+    unixsocketperm: '700',
+    requirepass: password,
+    dir: folder,
+    appendonly: 'yes',
+    appendfsync: 'everysec',
+    'maxmemory-policy': 'noeviction',
+    save: '""',
+    'client-output-buffer-limit': 'pubsub 256mb 64mb 60',
+    daemonize: 'no',
+  };
+  const file = path.join(runFolder, 'redis.conf');
+  const text = Object.entries(settings).map(([key, value]) => `${key} ${value}\n`);
+  writeFileSync(file, text.join(''), { mode: 0o600 });
+  const child = startProcess('redis', program, [file], { logFolder, cwd: folder });
+  return { ...child, url: `redis+unix://default:${password}@localhost${socket}`, socket, port };
+}

@@ -1,0 +1,70 @@
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { check } from './check.mjs';
+import { main, say } from './lib/console.mjs';
+import { root, run } from './lib/exec.mjs';
+import { setup } from './lib/setup.mjs';
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+await main(async () => {
+  await setup({ programs: ['redis-server', 'zbarimg', 'rsvg-convert'] });
+  say('\nChecks');
+  await check();
+  for (const target of ['test', 'test-asan', 'test-tsan']) await cxxTests('libs/native', target);
+  await cxxTests('guests', 'test');
+  await vitest();
+
+  const kvm = usable('/dev/kvm');
+  if (!kvm) say('\n/dev/kvm cannot be used here: the KVM tests above are skipped.');
+  const skippedWithoutReason = kvm && total.skipped > 0;
+  if (skippedWithoutReason) say('\n/dev/kvm works, so no test may be skipped.');
+  say(`\ntests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return total.failed > 0 || total.passed === 0 || skippedWithoutReason ? 1 : 0;
+});
+
+/** A C or C++ suite: its last line is `N passed, N failed[, N skipped]`. */
+async function cxxTests(folder, target) {
+  say(`\n${folder}: ${target}`);
+  const { code, output } = await run('make', ['-C', folder, '-j2', target], { allowFailure: true });
+  const counts = [...output.matchAll(/^(?:\w[\w -]*: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)];
+  for (const [line, passed, failed, skipped] of counts) {
+    say(`  ${line}`);
+    add(Number(passed), Number(failed), Number(skipped ?? 0));
+  }
+  if (code === 0 && counts.length > 0) return;
+  say(output.slice(-8000));
+  if (counts.every((count) => count[2] === '0')) add(0, 1, 0);
+}
+
+async function vitest() {
+  say('\nvitest');
+  const report = path.join(root, 'node_modules/.mayfly/vitest.json');
+  mkdirSync(path.dirname(report), { recursive: true });
+  const { code } = await run(
+    'node_modules/.bin/vitest',
+    ['run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`],
+    { show: true, allowFailure: true },
+  );
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+    readFileSync(report, 'utf8'),
+  );
+  add(numPassedTests, numFailedTests, numPendingTests + numTodoTests);
+  // A file that cannot be loaded, or an unhandled rejection, fails the run without a failed test.
+  if (code !== 0 && numFailedTests === 0) add(0, 1, 0);
+}
+
+function add(passed, failed, skipped) {
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+}
+
+function usable(device) {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
