@@ -2,6 +2,7 @@ export * from './errors.js';
 export * from './job.js';
 export * from './limits.js';
 export * from './manifest.js';
+export * from './names.js';
 export * from './outcomes.js';
 export * from './record.js';
 export * from './redis-keys.js';
