@@ -6,5 +6,6 @@ export * from './names.js';
 export * from './outcomes.js';
 export * from './record.js';
 export * from './redis-keys.js';
+export * from './redis-url.js';
 export * from './reply.js';
 export * from './values.js';
