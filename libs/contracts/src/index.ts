@@ -1,3 +1,4 @@
+export * from './data-folders.js';
 export * from './errors.js';
 export * from './job.js';
 export * from './limits.js';

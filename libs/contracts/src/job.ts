@@ -36,6 +36,11 @@ export interface InvocationItem {
   /** Guest time, from VM entry; the queue does not count. */
   readonly timeoutMs: number;
   readonly acceptedAtMs: number;
+  /**
+   * Epoch milliseconds from which nobody waits for the answer and the gateway has put its own end on record: a worker
+   * that has not started the call by then skips it and writes nothing. Absent: the call never expires.
+   */
+  readonly expiresAtMs?: number;
   /** 32 hex digits that the gateway minted for this invocation; absent when nobody waits. */
   readonly replyToken?: string;
 }

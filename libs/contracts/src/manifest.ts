@@ -12,11 +12,16 @@ export interface MemorySizes {
   readonly outputBytes: number;
 }
 
+export interface Entrypoint extends Signature {
+  /** Media type of a raw answer (`POST /invoke/{fn}`); absent: text/plain for `string`, octet-stream for `bytes`. */
+  readonly contentType?: string;
+}
+
 /** What a version says of itself; every field is resolved (defaults applied) once the gateway stored it. */
 export interface Manifest {
   /** How the artifact runs. `guest-abi` is the first personality; others stand beside it later. */
   readonly runtime: 'guest-abi';
-  readonly entrypoints: Readonly<Record<string, Signature>>;
+  readonly entrypoints: Readonly<Record<string, Entrypoint>>;
   /** Entrypoint of `POST /invoke/{fn}`; absent when the manifest names none. */
   readonly default?: string;
   readonly memory: MemorySizes;

@@ -76,5 +76,7 @@ export interface AcceptedRecord {
   readonly returns: ReturnType;
   /** Whether the result is answered as raw body (`POST /invoke/{fn}`) or as an envelope. */
   readonly raw: boolean;
+  /** Media type of a raw answer; absent for an envelope. */
+  readonly contentType?: string;
   readonly acceptedAtMs: number;
 }

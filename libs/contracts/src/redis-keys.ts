@@ -7,8 +7,14 @@ export const QUEUE_PREFIX = 'mf:q';
 export const SYNC_QUEUE = '{sync-0}';
 export const ASYNC_QUEUE = '{async-0}';
 
+/** A worker whose last heartbeat is older counts as gone. */
+export const WORKER_ALIVE_MS = 10_000;
+
 export const keys = {
-  /** Hash: field `v{n}` → JSON of a version, `next` → highest number given out. Written by gateways. */
+  /**
+   * Hash: field `v{n}` → JSON of a version, `next` → highest number given out, `s:{sha256}` → number of the version
+   * with this artifact and manifest. Outlives its versions, so that a number is never given out twice.
+   */
   function: (tenant: string, name: string) => `mf:g:fn:${tenant}:${name}`,
   /** Set of function names of a tenant. */
   functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
@@ -18,6 +24,8 @@ export const keys = {
   record: (tenant: string, invocationId: string) => `mf:w:inv:${tenant}:${invocationId}`,
   /** Hash per live worker, with expiry: what it is and that it lives. */
   worker: (workerId: string) => `mf:w:host:${workerId}`,
+  /** Sorted set of worker ids by the epoch milliseconds of their last heartbeat; fresh for `WORKER_ALIVE_MS`. */
+  workers: 'mf:w:hosts',
 } as const;
 
 export const channels = {
@@ -25,4 +33,6 @@ export const channels = {
   reply: (gatewayId: string) => `mf:w:rsp:${gatewayId}`,
   /** A version was uploaded: JSON of `FunctionRef`; workers prepare its snapshot in the background. */
   versions: 'mf:g:versions',
+  /** A function's versions changed: `<tenant> <name>`; gateways forget what they cached of it. */
+  registry: 'mf:g:registry',
 } as const;

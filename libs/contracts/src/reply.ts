@@ -29,21 +29,33 @@ export function encodeReply(reply: Reply): Buffer {
 
 /** Splits a byte stream into replies. Throws on a frame that cannot be one; the connection is then closed. */
 export class ReplyDecoder {
-  #pending: Buffer = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
+  #pendingBytes = 0;
+  /** Bytes that the next frame needs before it can be looked at; spares a large frame repeated copying. */
+  #neededBytes = 4;
 
   push(chunk: Buffer): Reply[] {
-    this.#pending = this.#pending.byteLength === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#chunks.push(chunk);
+    this.#pendingBytes += chunk.byteLength;
+    if (this.#pendingBytes < this.#neededBytes) return [];
+    const pending = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
     const replies: Reply[] = [];
     let offset = 0;
-    while (this.#pending.byteLength - offset >= 4) {
-      const length = this.#pending.readUInt32LE(offset);
+    this.#neededBytes = 4;
+    while (pending.byteLength - offset >= 4) {
+      const length = pending.readUInt32LE(offset);
       if (length < HEADER_BYTES - 4 || length > MAX_FRAME_BYTES)
         throw new RangeError(`reply frame of ${length} bytes`);
-      if (this.#pending.byteLength - offset < 4 + length) break;
-      replies.push(parseFrame(this.#pending.subarray(offset + 4, offset + 4 + length)));
+      if (pending.byteLength - offset < 4 + length) {
+        this.#neededBytes = 4 + length;
+        break;
+      }
+      replies.push(parseFrame(pending.subarray(offset + 4, offset + 4 + length)));
       offset += 4 + length;
     }
-    this.#pending = this.#pending.subarray(offset);
+    const rest = pending.subarray(offset);
+    this.#chunks = rest.byteLength === 0 ? [] : [rest];
+    this.#pendingBytes = rest.byteLength;
     return replies;
   }
 }
