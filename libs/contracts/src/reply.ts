@@ -17,13 +17,18 @@ export interface Reply {
 }
 
 export function encodeReply(reply: Reply): Buffer {
-  const record = Buffer.from(JSON.stringify(reply.record), 'utf8');
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + record.byteLength + reply.body.byteLength);
+  return encodeReplyFrame(reply.token, JSON.stringify(reply.record), reply.body);
+}
+
+/** As `encodeReply`, for a record that is JSON already. */
+export function encodeReplyFrame(token: string, recordJson: string, body: Uint8Array): Buffer {
+  const recordBytes = Buffer.byteLength(recordJson, 'utf8');
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + recordBytes + body.byteLength);
   frame.writeUInt32LE(frame.byteLength - 4, 0);
-  frame.write(reply.token, 4, 16, 'hex');
-  frame.writeUInt32LE(record.byteLength, 20);
-  record.copy(frame, HEADER_BYTES);
-  frame.set(reply.body, HEADER_BYTES + record.byteLength);
+  frame.write(token, 4, 16, 'hex');
+  frame.writeUInt32LE(recordBytes, 20);
+  frame.write(recordJson, HEADER_BYTES, recordBytes, 'utf8');
+  frame.set(body, HEADER_BYTES + recordBytes);
   return frame;
 }
 
