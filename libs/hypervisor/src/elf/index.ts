@@ -1,0 +1,2 @@
+export { checkElf } from './check.js';
+export type { ElfImage, ElfSegment, RelocationTable } from './elf-image.js';
