@@ -1,0 +1,168 @@
+import { join } from 'node:path';
+import type { BlobStore } from '@mayfly/blobs';
+import { DATA_FOLDERS, LIMITS } from '@mayfly/contracts';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { GatewayConfig } from './config.js';
+import { Admission } from './dispatch/admission.js';
+import { JobProducer } from './dispatch/job-producer.js';
+import { QueueDepth } from './dispatch/queue-depth.js';
+import { listenOnRedis } from './dispatch/reply-channel.js';
+import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
+import { SyncLanes } from './dispatch/sync-lanes.js';
+import { Waiters } from './dispatch/waiters.js';
+import { InvocationStore } from './invocations/invocation-store.js';
+import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
+import { requireKey } from './plugins/auth.js';
+import { answerClientError, answerFrameworkError, answerWithProblems } from './plugins/error-handler.js';
+import { describeApi } from './plugins/openapi.js';
+import { formatSchemaErrors } from './plugins/schema-errors.js';
+import { connectRedis } from './redis.js';
+import { FunctionCache } from './registry/function-cache.js';
+import { FunctionRegistry } from './registry/function-registry.js';
+import { getRoutes } from './routes/functions/get.js';
+import { listRoute } from './routes/functions/list.js';
+import { removeRoutes } from './routes/functions/remove.js';
+import { uploadRoute } from './routes/functions/upload.js';
+import { getRoute } from './routes/invocations/get.js';
+import { resultRoute } from './routes/invocations/result.js';
+import { envelopeRoute } from './routes/invoke/envelope.js';
+import { rawRoute } from './routes/invoke/raw.js';
+import { healthRoutes } from './routes/platform/health.js';
+import { limitsRoute } from './routes/platform/limits.js';
+import type { CheckArtifact, Services } from './services.js';
+
+export interface GatewayDeps {
+  readonly config: GatewayConfig;
+  readonly logger: Logger;
+  readonly blobs: BlobStore;
+  readonly checkArtifact: CheckArtifact;
+  /** @defaultValue LIMITS.queueWaitMs */
+  readonly queueWaitMs?: number;
+}
+
+export interface Gateway {
+  /** Not listening yet. `close()` ends everything at once; `drain()` first lets calls end. */
+  readonly app: FastifyInstance;
+  readonly services: Services;
+  /** Replies on the socket that nobody waited for, and connections that sent no frame. */
+  replyFaults(): { unknownReplies: number; brokenStreams: number };
+  /**
+   * Stops taking calls, waits for those in flight up to `drainMs`, ends the rest as `draining`, and closes. Idempotent:
+   * the same promise.
+   */
+  drain(): Promise<void>;
+}
+
+/** Connects to Redis, opens the reply socket and builds the HTTP application over both. */
+export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
+  const { config, logger, blobs, checkArtifact, queueWaitMs = DEFAULT_QUEUE_WAIT_MS } = deps;
+  const redis = await connectRedis(config.redis, logger);
+  const waiters = new Waiters();
+  const replies = new ReplyServer(
+    replySocketPath(join(config.dataDir, DATA_FOLDERS.run), config.gatewayId),
+    ({ token, record, body }) => waiters.deliver(token, record, body),
+  );
+  const producer = new JobProducer(redis.commands, { gatewayId: config.gatewayId, socketPath: replies.path });
+  const registry = new FunctionRegistry(redis.commands);
+  const cache = new FunctionCache(registry);
+  const store = new InvocationStore(redis.commands);
+  const invoker = new Invoker({
+    store,
+    producer,
+    lanes: new SyncLanes((ref, items) => producer.addSync(ref, items)),
+    waiters,
+    admission: new Admission(config, new QueueDepth(producer)),
+    blobs,
+    queueWaitMs,
+    onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
+  });
+  const services: Services = {
+    ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker },
+    redis: redis.commands,
+  };
+  const closeParts = async () => {
+    await replies.close();
+    await producer.close();
+    await redis.close();
+  };
+  try {
+    await replies.listen();
+    await producer.ready();
+    await listenOnRedis({
+      ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
+      collect: (token) => invoker.collect(token),
+    });
+    const app = await buildRoutes(services);
+    app.addHook('onClose', closeParts);
+    return {
+      app,
+      services,
+      replyFaults: () => ({ unknownReplies: waiters.unknownReplies, brokenStreams: replies.brokenStreams }),
+      drain: once(() => drainGateway({ app, invoker, waiters, drainMs: config.drainMs })),
+    };
+  } catch (error) {
+    await closeParts();
+    throw error;
+  }
+}
+
+async function buildRoutes(services: Services): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: LIMITS.invocationBodyBytes,
+    // Long enough for the largest upload on a slow line; the head has its own, shorter limit in node:http.
+    requestTimeout: 300_000,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    // Requests are taken as they are: no text becomes a number, no unknown field is dropped.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+    schemaErrorFormatter: formatSchemaErrors,
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerClientError,
+  });
+  answerWithProblems(app, services.logger);
+  app.decorateRequest('tenant', '');
+  await describeApi(app);
+  await app.register(async (open) => {
+    healthRoutes(open, services);
+    open.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  });
+  await app.register(async (scope) => {
+    requireKey(scope, services.config);
+    limitsRoute(scope, services);
+    listRoute(scope, services);
+    getRoutes(scope, services);
+    removeRoutes(scope, services);
+    getRoute(scope, services);
+    resultRoute(scope, services);
+    envelopeRoute(scope, services);
+    await scope.register(async (raw) => rawRoute(raw, services));
+    await scope.register(async (upload) => uploadRoute(upload, services));
+  });
+  await app.ready();
+  return app;
+}
+
+interface DrainParts {
+  readonly app: FastifyInstance;
+  readonly invoker: Invoker;
+  readonly waiters: Waiters;
+  readonly drainMs: number;
+}
+
+async function drainGateway({ app, invoker, waiters, drainMs }: DrainParts): Promise<void> {
+  invoker.beginDrain();
+  await waiters.idle(drainMs);
+  for (const waiter of waiters.all()) waiters.end(waiter.token, { kind: 'drained' });
+  // Waits for the answers that are being written.
+  await app.close();
+}
+
+function once(action: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= action();
+    return running;
+  };
+}

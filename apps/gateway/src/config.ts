@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import { isTenantName, parseRedisUrl, type RedisAddress } from '@mayfly/contracts';
+import { gatewayError } from './errors.js';
+
+export interface GatewayConfig {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly redis: RedisAddress;
+  readonly tenant: string;
+  readonly tenantKey: string;
+  readonly gatewayId: string;
+  /** Sync calls that may wait in this gateway at once; more are answered 503. */
+  readonly maxInFlight: number;
+  /** Sync calls of one tenant that may wait at once; more are answered 429. */
+  readonly tenantMaxInFlight: number;
+  /** Jobs that may wait in a queue before new calls for it are answered 503. */
+  readonly maxQueueDepth: number;
+  /** How long a drain waits for calls in flight. */
+  readonly drainMs: number;
+}
+
+interface Key<T> {
+  readonly name: string;
+  readonly fallback?: () => T;
+  /** @returns undefined for text that is no such value. */
+  readonly read: (text: string) => T | undefined;
+  readonly expected: string;
+}
+
+const integer = (
+  name: string,
+  fallback: number,
+  [lowest, highest]: readonly [number, number],
+): Key<number> => ({
+  name,
+  fallback: () => fallback,
+  read: (text) => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= lowest && value <= highest ? value : undefined;
+  },
+  expected: `an integer from ${lowest} to ${highest}`,
+});
+
+/** One entry per setting: its variable, its default, how it is read. */
+const KEYS: { readonly [K in keyof GatewayConfig]: Key<GatewayConfig[K]> } = {
+  host: {
+    name: 'MAYFLY_HOST',
+    fallback: () => '127.0.0.1',
+    read: (text) => (/^[A-Za-z0-9.:_-]{1,255}$/.test(text) ? text : undefined),
+    expected: 'a host name or an address',
+  },
+  port: integer('MAYFLY_PORT', 8080, [0, 65_535]),
+  dataDir: {
+    name: 'MAYFLY_DATA_DIR',
+    fallback: () => resolve('.mayfly'),
+    read: (text) => (text.includes('\0') ? undefined : resolve(text)),
+    expected: 'a path',
+  },
+  redis: {
+    name: 'MAYFLY_REDIS_URL',
+    fallback: () => ({ host: '127.0.0.1', port: 6379 }),
+    read: parseRedisUrl,
+    expected: 'redis://host:port, rediss://host:port or redis+unix:///path',
+  },
+  tenant: {
+    name: 'MAYFLY_TENANT',
+    fallback: () => 'default',
+    read: (text) => (isTenantName(text) ? text : undefined),
+    expected: 'up to 63 of a-z 0-9 -, not beginning with -',
+  },
+  tenantKey: {
+    name: 'MAYFLY_TENANT_KEY',
+    read: (text) => (/^[\x21-\x7e]{8,512}$/.test(text) ? text : undefined),
+    expected: '8 to 512 printable ASCII characters without spaces',
+  },
+  gatewayId: {
+    name: 'MAYFLY_GATEWAY_ID',
+    fallback: () => randomBytes(6).toString('hex'),
+    read: (text) => (/^[a-z0-9-]{1,32}$/.test(text) ? text : undefined),
+    expected: 'up to 32 of a-z 0-9 -',
+  },
+  maxInFlight: integer('MAYFLY_GATEWAY_MAX_IN_FLIGHT', 2048, [1, 100_000]),
+  tenantMaxInFlight: integer('MAYFLY_GATEWAY_TENANT_MAX_IN_FLIGHT', 1024, [1, 100_000]),
+  maxQueueDepth: integer('MAYFLY_GATEWAY_MAX_QUEUE_DEPTH', 10_000, [1, 10_000_000]),
+  drainMs: integer('MAYFLY_GATEWAY_DRAIN_MS', 30_000, [0, 600_000]),
+};
+
+/** Exit code of a process whose configuration is wrong (EX_CONFIG of sysexits.h). */
+export const EXIT_CONFIG = 78;
+
+/**
+ * Reads the environment, once, at start.
+ * @throws MAYFLY_ERR_GATEWAY_CONFIG with every problem in `details.problems`; a secret's text is in none of them.
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): GatewayConfig {
+  const problems: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [field, key] of Object.entries(KEYS)) {
+    const text = env[key.name];
+    if (text === undefined || text === '') {
+      if (key.fallback === undefined) problems.push(`${key.name} is required: ${key.expected}`);
+      else config[field] = key.fallback();
+      continue;
+    }
+    const value = key.read(text);
+    if (value !== undefined) config[field] = value;
+    else problems.push(`${key.name}=${shown(key.name, text)}: expected ${key.expected}`);
+  }
+  const known = new Set(Object.values(KEYS).map((key) => key.name));
+  for (const name of Object.keys(env).sort())
+    if (name.startsWith('MAYFLY_GATEWAY_') && !known.has(name)) problems.push(`${name} is not a setting`);
+  if (problems.length > 0)
+    throw gatewayError('MAYFLY_ERR_GATEWAY_CONFIG', problems.join('\n'), { details: { problems } });
+  return Object.freeze(config) as unknown as GatewayConfig;
+}
+
+function shown(name: string, text: string): string {
+  return name === 'MAYFLY_TENANT_KEY' || name === 'MAYFLY_REDIS_URL' ? '(not shown)' : JSON.stringify(text);
+}

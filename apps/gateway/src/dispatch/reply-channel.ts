@@ -1,0 +1,34 @@
+import { channels } from '@mayfly/contracts';
+import type { Redis } from 'ioredis';
+import type { FunctionCache } from '../registry/function-cache.js';
+import type { Waiters } from './waiters.js';
+
+export interface ReplyChannelDeps {
+  /** A connection of its own: a subscriber can do nothing else. */
+  readonly subscriber: Redis;
+  readonly gatewayId: string;
+  readonly waiters: Waiters;
+  readonly cache: FunctionCache;
+  /** Reads the record of an open call and ends the call with it, when there is one. */
+  readonly collect: (token: string) => Promise<void>;
+}
+
+/**
+ * What this gateway hears from Redis: answers whose worker cannot reach the reply socket, and changed functions.
+ * Pub/sub forgets what it sent while a connection was down, so after each reconnect every open call is looked up and
+ * the cache is emptied.
+ */
+export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
+  const { subscriber, gatewayId, waiters, cache, collect } = deps;
+  const replies = channels.reply(gatewayId);
+  subscriber.on('message', (channel, message) => {
+    const [first = '', second = ''] = message.split(' ');
+    if (channel === replies) void collect(first);
+    else cache.forget(first, second);
+  });
+  await subscriber.subscribe(replies, channels.registry);
+  subscriber.on('ready', () => {
+    cache.clear();
+    for (const waiter of waiters.all()) void collect(waiter.token);
+  });
+}

@@ -1,0 +1,136 @@
+import type { FunctionRef, InvocationItem } from '@mayfly/contracts';
+import { planJobs } from './pack-policy.js';
+
+/**
+ * DESIGN: one lane per function version. A call enters its lane's pending list; at the end of the tick (setImmediate)
+ * the policy decides which calls leave in which jobs. Calls that stay wait for a job of the lane to end or for
+ * HOLD_MS, whichever comes first. A ticket is open from `submit` to `settle`; a job ends when its last ticket does.
+ */
+const HOLD_MS = 2;
+/** Weight of the newest run in the moving average. */
+const NEWEST = 0.2;
+const MAX_IDLE_LANES = 1_000;
+
+/** One call on its way; give it back to `settle` exactly once. */
+export interface Ticket {
+  readonly lane: Lane;
+  readonly item: InvocationItem;
+  readonly sizeBytes: number;
+  /** Called when the call's job could not be added. */
+  readonly onLost: (error: unknown) => void;
+  job: { open: number; jobId?: string } | undefined;
+}
+
+interface Lane {
+  readonly key: string;
+  readonly ref: FunctionRef;
+  pending: Ticket[];
+  jobsInFlight: number;
+  typicalRunUs: number | undefined;
+  scheduled: boolean;
+  holdTimer: NodeJS.Timeout | undefined;
+}
+
+/** Adds one job; resolves with its id. */
+export type AddJob = (ref: FunctionRef, items: readonly InvocationItem[]) => Promise<string>;
+
+export class SyncLanes {
+  readonly #addJob: AddJob;
+  readonly #lanes = new Map<string, Lane>();
+
+  constructor(addJob: AddJob) {
+    this.#addJob = addJob;
+  }
+
+  submit(ref: FunctionRef, call: Pick<Ticket, 'item' | 'sizeBytes' | 'onLost'>): Ticket {
+    const lane = this.#lane(ref);
+    const ticket: Ticket = { lane, ...call, job: undefined };
+    lane.pending.push(ticket);
+    this.#schedule(lane);
+    return ticket;
+  }
+
+  /** The call has ended, however. `runUs`: what it took in its sandbox, when it ran. */
+  settle(ticket: Ticket, runUs?: number): void {
+    const { lane, job } = ticket;
+    if (runUs !== undefined)
+      lane.typicalRunUs =
+        lane.typicalRunUs === undefined ? runUs : lane.typicalRunUs * (1 - NEWEST) + runUs * NEWEST;
+    if (job === undefined) {
+      lane.pending = lane.pending.filter((waiting) => waiting !== ticket);
+    } else {
+      job.open -= 1;
+      if (job.open > 0) return;
+      lane.jobsInFlight -= 1;
+      if (lane.pending.length > 0) this.#schedule(lane);
+    }
+    if (lane.jobsInFlight === 0 && lane.pending.length === 0 && this.#lanes.size > MAX_IDLE_LANES)
+      this.#lanes.delete(lane.key);
+  }
+
+  #lane(ref: FunctionRef): Lane {
+    const key = `${ref.tenant} ${ref.name} ${ref.version}`;
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      lane = {
+        key,
+        ref,
+        pending: [],
+        jobsInFlight: 0,
+        typicalRunUs: undefined,
+        scheduled: false,
+        holdTimer: undefined,
+      };
+      this.#lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  #schedule(lane: Lane): void {
+    if (lane.scheduled) return;
+    lane.scheduled = true;
+    setImmediate(() => {
+      lane.scheduled = false;
+      this.#flush(lane, false);
+    });
+  }
+
+  #flush(lane: Lane, overdue: boolean): void {
+    if (lane.pending.length === 0) return;
+    const sizes = planJobs({
+      pendingBytes: lane.pending.map((ticket) => ticket.sizeBytes),
+      jobsInFlight: lane.jobsInFlight,
+      typicalRunUs: lane.typicalRunUs,
+      overdue,
+    });
+    let sent = 0;
+    for (const size of sizes) {
+      this.#send(lane, lane.pending.slice(sent, sent + size));
+      sent += size;
+    }
+    lane.pending = lane.pending.slice(sent);
+    this.#hold(lane);
+  }
+
+  /** Bounds how long the calls that stay behind wait for company. */
+  #hold(lane: Lane): void {
+    clearTimeout(lane.holdTimer);
+    lane.holdTimer =
+      lane.pending.length === 0 ? undefined : setTimeout(() => this.#flush(lane, true), HOLD_MS);
+  }
+
+  #send(lane: Lane, tickets: readonly Ticket[]): void {
+    const job: NonNullable<Ticket['job']> = { open: tickets.length };
+    for (const ticket of tickets) ticket.job = job;
+    lane.jobsInFlight += 1;
+    const items = tickets.map((ticket) => ticket.item);
+    this.#addJob(lane.ref, items).then(
+      (jobId) => {
+        job.jobId = jobId;
+      },
+      (error: unknown) => {
+        for (const ticket of tickets) ticket.onLost(error);
+      },
+    );
+  }
+}

@@ -1,0 +1,149 @@
+import { defineErrors, type ErrorDefinition } from '@mayfly/contracts';
+
+interface GatewayErrorDefinition extends ErrorDefinition {
+  /** The word that a problem's `code` carries. */
+  readonly problem: string;
+}
+
+const caller = { fault: 'caller', retryable: false, poisons: false } as const;
+const host = { fault: 'host', retryable: true, poisons: false } as const;
+
+/** Errors of the gateway, and the problem each one is answered as. */
+const GATEWAY_ERRORS = {
+  MAYFLY_ERR_GATEWAY_CONFIG: {
+    ...host,
+    retryable: false,
+    status: 500,
+    problem: 'configuration',
+    title: 'The configuration is wrong',
+  },
+  MAYFLY_ERR_GATEWAY_INVALID_REQUEST: {
+    ...caller,
+    status: 400,
+    problem: 'invalid-request',
+    title: 'The request is not valid',
+  },
+  MAYFLY_ERR_GATEWAY_DIGEST_MISMATCH: {
+    ...caller,
+    status: 400,
+    problem: 'digest-mismatch',
+    title: 'The content does not match its digest',
+  },
+  MAYFLY_ERR_GATEWAY_UNAUTHORIZED: {
+    ...caller,
+    status: 401,
+    problem: 'unauthorized',
+    title: 'No valid key was given',
+  },
+  MAYFLY_ERR_GATEWAY_NOT_FOUND: {
+    ...caller,
+    status: 404,
+    problem: 'not-found',
+    title: 'There is no such thing',
+  },
+  MAYFLY_ERR_GATEWAY_REQUEST_TIMEOUT: {
+    ...caller,
+    status: 408,
+    retryable: true,
+    problem: 'request-timeout',
+    title: 'The request took too long to arrive',
+  },
+  MAYFLY_ERR_GATEWAY_RESULT_EXPIRED: {
+    ...caller,
+    status: 410,
+    problem: 'result-expired',
+    title: 'The result is no longer kept',
+  },
+  MAYFLY_ERR_GATEWAY_TOO_LARGE: { ...caller, status: 413, problem: 'too-large', title: 'Too large' },
+  MAYFLY_ERR_GATEWAY_MEDIA_TYPE: {
+    ...caller,
+    status: 415,
+    problem: 'unsupported-media-type',
+    title: 'This content type is not taken here',
+  },
+  MAYFLY_ERR_GATEWAY_ARTIFACT: {
+    ...caller,
+    status: 422,
+    problem: 'invalid-elf',
+    title: 'The binary is not one that can run here',
+  },
+  MAYFLY_ERR_GATEWAY_TENANT_BUSY: {
+    ...caller,
+    status: 429,
+    retryable: true,
+    problem: 'too-many-requests',
+    title: 'The tenant has too many calls in flight',
+  },
+  MAYFLY_ERR_GATEWAY_HEADERS_TOO_LARGE: {
+    ...caller,
+    status: 431,
+    problem: 'headers-too-large',
+    title: 'The header fields are too large',
+  },
+  MAYFLY_ERR_GATEWAY_INTERNAL: {
+    ...host,
+    retryable: false,
+    status: 500,
+    problem: 'internal-error',
+    title: 'The gateway failed',
+  },
+  MAYFLY_ERR_GATEWAY_SATURATED: {
+    ...host,
+    status: 503,
+    problem: 'saturated',
+    title: 'The platform is saturated',
+  },
+  MAYFLY_ERR_GATEWAY_UNAVAILABLE: {
+    ...host,
+    status: 503,
+    problem: 'unavailable',
+    title: 'The platform is not available',
+  },
+  MAYFLY_ERR_GATEWAY_DRAINING: {
+    ...host,
+    status: 503,
+    problem: 'draining',
+    title: 'The gateway is shutting down',
+  },
+  MAYFLY_ERR_GATEWAY_CALL_LOST: { ...host, status: 503, problem: 'host-fault', title: 'The host failed' },
+  MAYFLY_ERR_GATEWAY_QUEUE_TIMEOUT: {
+    ...host,
+    status: 504,
+    problem: 'queue-timeout',
+    title: 'No worker took the call in time',
+  },
+} as const satisfies Record<string, GatewayErrorDefinition>;
+
+export type GatewayErrorCode = keyof typeof GATEWAY_ERRORS;
+
+export const gatewayError = defineErrors(GATEWAY_ERRORS);
+
+/** The `code` word of a problem for an error code of this package; undefined for other packages' codes. */
+export function problemWord(code: string): string | undefined {
+  return Object.hasOwn(GATEWAY_ERRORS, code) ? GATEWAY_ERRORS[code as GatewayErrorCode].problem : undefined;
+}
+
+export interface RequestFault {
+  /** JSON pointer into the body, or `#parameter` / `#header` for what stands outside of it. */
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+/** 400 with one entry per thing that is wrong. */
+export function invalidRequest(...errors: readonly RequestFault[]) {
+  const [first] = errors;
+  const detail = first === undefined ? 'the request is not valid' : `${first.pointer}: ${first.detail}`;
+  return gatewayError('MAYFLY_ERR_GATEWAY_INVALID_REQUEST', detail, { details: { errors } });
+}
+
+/** 404 for what the caller named and the tenant does not have. */
+export function notFound(what: string) {
+  return gatewayError('MAYFLY_ERR_GATEWAY_NOT_FOUND', `there is no ${what}`);
+}
+
+/** 413 that names the limit. */
+export function tooLarge(name: string, value: number) {
+  return gatewayError('MAYFLY_ERR_GATEWAY_TOO_LARGE', `more than ${name} = ${value}`, {
+    details: { limit: { name, value } },
+  });
+}

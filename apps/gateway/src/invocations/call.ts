@@ -1,0 +1,37 @@
+import type { AcceptedRecord, FunctionRef, InvocationInput, ReturnType } from '@mayfly/contracts';
+
+/** How a result is answered: as envelope, or as raw body of a media type. */
+export type AnswerShape = { readonly raw: false } | { readonly raw: true; readonly contentType: string };
+
+/** One validated invocation, ready to be queued. */
+export interface Call {
+  readonly ref: FunctionRef;
+  readonly entrypoint: string;
+  readonly input: InvocationInput;
+  /** About what the input takes in the job. */
+  readonly inputBytes: number;
+  readonly returns: ReturnType;
+  readonly timeoutMs: number;
+  readonly shape: AnswerShape;
+}
+
+export function acceptedRecord(call: Call, invocationId: string, acceptedAtMs: number): AcceptedRecord {
+  return {
+    v: 1,
+    invocationId,
+    tenant: call.ref.tenant,
+    function: call.ref.name,
+    version: call.ref.version,
+    entrypoint: call.entrypoint,
+    returns: call.returns,
+    ...call.shape,
+    acceptedAtMs,
+  };
+}
+
+/** The shape that an accepted record asks for; calls without one are envelopes. */
+export function shapeOf(accepted: AcceptedRecord | undefined): AnswerShape {
+  return accepted?.raw === true
+    ? { raw: true, contentType: accepted.contentType ?? 'application/octet-stream' }
+    : { raw: false };
+}

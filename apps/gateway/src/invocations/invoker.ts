@@ -1,0 +1,186 @@
+import type { BlobStore } from '@mayfly/blobs';
+import {
+  type AcceptedRecord,
+  type InvocationItem,
+  type InvocationRecord,
+  LIMITS,
+  type MayflyError,
+} from '@mayfly/contracts';
+import type { Admission } from '../dispatch/admission.js';
+import type { JobProducer } from '../dispatch/job-producer.js';
+import type { SyncLanes, Ticket } from '../dispatch/sync-lanes.js';
+import type { WaitEnd, Waiters } from '../dispatch/waiters.js';
+import { gatewayError } from '../errors.js';
+import { newInvocationId } from '../ids.js';
+import type { Answer } from '../problem.js';
+import { answerOfRecord } from './answer.js';
+import { acceptedRecord, type Call } from './call.js';
+import { type InvocationStore, isInvocationRecord, type TerminalEnd } from './invocation-store.js';
+import { resultBytes } from './result-bytes.js';
+
+export interface InvokerDeps {
+  readonly store: InvocationStore;
+  readonly producer: JobProducer;
+  readonly lanes: SyncLanes;
+  readonly waiters: Waiters;
+  readonly admission: Admission;
+  readonly blobs: BlobStore;
+  /** What a sync caller waits at most beyond the guest's own time. */
+  readonly queueWaitMs: number;
+  readonly onHostFault: (error: unknown, invocationId: string) => void;
+}
+
+/** Takes validated calls to a worker and their answers back. */
+export class Invoker {
+  readonly #deps: InvokerDeps;
+  #draining = false;
+
+  constructor(deps: InvokerDeps) {
+    this.#deps = deps;
+  }
+
+  /** From here on no call comes in. */
+  beginDrain(): void {
+    this.#draining = true;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** @throws MAYFLY_ERR_GATEWAY_DRAINING once a drain has begun. */
+  checkOpen(): void {
+    if (this.#draining) throw gatewayError('MAYFLY_ERR_GATEWAY_DRAINING', 'no new calls are taken');
+  }
+
+  /**
+   * Queues a call and waits for its end. The caller gets the result or a named error, and one of both is on record.
+   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_TENANT_BUSY, …_SATURATED before anything is queued
+   */
+  async invoke(call: Call): Promise<Answer> {
+    this.checkOpen();
+    const { tenant } = call.ref;
+    const { admission, waiters, lanes, queueWaitMs } = this.#deps;
+    admission.enter(tenant);
+    const acceptedAtMs = Date.now();
+    const invocationId = newInvocationId(acceptedAtMs);
+    const waitMs = queueWaitMs + call.timeoutMs;
+    const waiter = waiters.open({ tenant, invocationId, waitMs });
+    const ticket = lanes.submit(call.ref, {
+      item: {
+        ...itemOf(call, invocationId, acceptedAtMs),
+        expiresAtMs: acceptedAtMs + waitMs,
+        replyToken: waiter.token,
+      },
+      sizeBytes: call.inputBytes,
+      onLost: (error) => waiters.end(waiter.token, { kind: 'lost', error }),
+    });
+    let runUs: number | undefined;
+    try {
+      const end = await waiter.ended;
+      const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
+      if (end.kind === 'arrived' && isInvocationRecord(end.record)) {
+        runUs = runTime(end.record);
+        return await this.#answer(call, accepted, end);
+      }
+      return await this.#withoutReply(call, accepted, { end, ticket });
+    } finally {
+      lanes.settle(ticket, runUs);
+      admission.leave(tenant);
+    }
+  }
+
+  /**
+   * Queues a call that outlives its connection.
+   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_SATURATED, …_UNAVAILABLE; nothing is queued then
+   */
+  async accept(call: Call): Promise<AcceptedRecord> {
+    this.checkOpen();
+    const { admission, store, producer } = this.#deps;
+    admission.checkQueue('async');
+    const acceptedAtMs = Date.now();
+    const invocationId = newInvocationId(acceptedAtMs);
+    const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
+    // One connection keeps the order: the record is there before a worker can end the call.
+    const written = store.writeAccepted(call.ref.tenant, accepted);
+    const added = producer.addAsync(call.ref, itemOf(call, invocationId, acceptedAtMs));
+    const [record, job] = await Promise.allSettled([written, added]);
+    if (record.status === 'fulfilled' && job.status === 'fulfilled') return accepted;
+    if (job.status === 'rejected')
+      await store.removeAccepted(call.ref.tenant, invocationId).catch(() => undefined);
+    throw unavailable(job.status === 'rejected' ? job.reason : (record as PromiseRejectedResult).reason);
+  }
+
+  /** Ends an open call with its worker's record, when there is one. */
+  async collect(token: string): Promise<void> {
+    const { waiters, store } = this.#deps;
+    const waiter = waiters.find(token);
+    if (waiter === undefined) return;
+    const record = await store.findRecord(waiter.tenant, waiter.invocationId).catch(() => undefined);
+    if (record !== undefined) waiters.deliver(token, record);
+  }
+
+  async #answer(
+    call: Call,
+    accepted: AcceptedRecord,
+    { record, body }: { record: InvocationRecord; body?: Uint8Array },
+  ): Promise<Answer> {
+    const { store, blobs, onHostFault } = this.#deps;
+    if (record.outcome === 'host-fault') onHostFault(record.detail?.message, record.invocationId);
+    // An envelope is what a reader assumes; only a raw answer has to be remembered as one.
+    if (call.shape.raw) store.writeAccepted(call.ref.tenant, accepted).catch(() => undefined);
+    return answerOfRecord(record, await resultBytes(blobs, record, body), call.shape);
+  }
+
+  /** The wait ended without a reply: looks once whether there is a record after all, else puts the end on record. */
+  async #withoutReply(
+    call: Call,
+    accepted: AcceptedRecord,
+    { end, ticket }: { end: WaitEnd; ticket: Ticket },
+  ): Promise<Answer> {
+    const { store, onHostFault } = this.#deps;
+    const { tenant } = call.ref;
+    const { invocationId } = accepted;
+    const record =
+      end.kind === 'lost' ? undefined : await store.findRecord(tenant, invocationId).catch(() => undefined);
+    if (record !== undefined) return this.#answer(call, accepted, { record });
+    const terminal = await this.#terminalEnd(end, ticket);
+    onHostFault(end.kind === 'lost' ? end.error : terminal.message, invocationId);
+    const written = await store.writeTerminal(accepted, tenant, terminal).catch(() => undefined);
+    if (written !== undefined) return answerOfRecord(written, undefined, call.shape);
+    throw gatewayError(terminal.code, terminal.message, { details: { invocationId } });
+  }
+
+  async #terminalEnd(end: WaitEnd, ticket: Ticket): Promise<TerminalEnd> {
+    if (end.kind === 'lost')
+      return { code: 'MAYFLY_ERR_GATEWAY_UNAVAILABLE', message: 'the call could not be queued' };
+    if (end.kind === 'drained')
+      return { code: 'MAYFLY_ERR_GATEWAY_DRAINING', message: 'the gateway shut down before the call ended' };
+    if (end.kind === 'arrived')
+      return { code: 'MAYFLY_ERR_GATEWAY_CALL_LOST', message: 'a worker sent an answer that is none' };
+    const jobId = ticket.job?.jobId;
+    const place =
+      jobId === undefined
+        ? 'waiting'
+        : await this.#deps.producer.place('sync', jobId).catch(() => 'gone' as const);
+    return place === 'waiting'
+      ? { code: 'MAYFLY_ERR_GATEWAY_QUEUE_TIMEOUT', message: 'no worker took the call in time' }
+      : { code: 'MAYFLY_ERR_GATEWAY_CALL_LOST', message: 'the worker that took the call did not answer' };
+  }
+}
+
+function itemOf(call: Call, invocationId: string, acceptedAtMs: number): InvocationItem {
+  const { entrypoint, input, returns, timeoutMs } = call;
+  return { invocationId, entrypoint, input, returns, timeoutMs, acceptedAtMs };
+}
+
+function runTime({ timings }: InvocationRecord): number | undefined {
+  const us = timings.restoreUs + timings.runUs + timings.resultUs;
+  return Number.isFinite(us) ? us : undefined;
+}
+
+function unavailable(cause: unknown): MayflyError {
+  return gatewayError('MAYFLY_ERR_GATEWAY_UNAVAILABLE', 'the call could not be queued', { cause });
+}
+
+export const DEFAULT_QUEUE_WAIT_MS = LIMITS.queueWaitMs;

@@ -1,0 +1,98 @@
+import multipart from '@fastify/multipart';
+import { isMayflyError, LIMITS } from '@mayfly/contracts';
+import type { FastifyInstance } from 'fastify';
+import type { Static } from 'typebox';
+import { gatewayError } from '../../errors.js';
+import { VersionSchema } from '../../schemas/function.js';
+import { ManifestSchema } from '../../schemas/manifest.js';
+import { FunctionParams, problems } from '../../schemas/shared.js';
+import type { Services } from '../../services.js';
+import { parseManifest } from '../../uploads/manifest.js';
+import { discard, type ReceivedUpload, receiveUpload } from '../../uploads/receive.js';
+import { describeVersion, versionPath } from './describe.js';
+
+/** An upload is held in memory while its ELF is checked, so few are taken at once. */
+const MAX_UPLOADS = 4;
+
+/** `POST /v1/functions/{name}/versions`: a binary becomes a version, and its function with the first one. */
+export async function uploadRoute(scope: FastifyInstance, services: Services): Promise<void> {
+  scope.removeContentTypeParser(['application/json', 'text/plain']);
+  await scope.register(multipart);
+  scope.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  let uploads = 0;
+
+  scope.post<{ Params: Static<typeof FunctionParams> }>(
+    '/v1/functions/:name/versions',
+    {
+      schema: {
+        summary: 'Upload a version',
+        description:
+          'Multipart with the parts `binary` (file) and `manifest` (JSON, optional), or the binary alone as application/octet-stream. The same binary and manifest again answer 200 with the version they made.',
+        consumes: ['multipart/form-data', 'application/octet-stream'],
+        params: FunctionParams,
+        body: {
+          type: 'object',
+          required: ['binary'],
+          properties: { binary: { type: 'string', format: 'binary' }, manifest: ManifestSchema },
+        },
+        response: { 200: VersionSchema, 201: VersionSchema, ...problems('4XX', '5XX') },
+      },
+      // The schema describes the body; its parts are checked as they come.
+      attachValidation: true,
+    },
+    async (request, reply) => {
+      if (request.validationError?.validationContext === 'params') throw request.validationError;
+      services.invoker.checkOpen();
+      if (uploads >= MAX_UPLOADS)
+        throw gatewayError('MAYFLY_ERR_GATEWAY_SATURATED', `${uploads} uploads are being taken`);
+      if (request.body === undefined && !request.isMultipart())
+        throw gatewayError(
+          'MAYFLY_ERR_GATEWAY_MEDIA_TYPE',
+          'expected multipart/form-data or application/octet-stream',
+        );
+      uploads += 1;
+      try {
+        const { tenant } = request;
+        const { name } = request.params;
+        const upload = await receiveUpload(request, services.blobs, tenant);
+        const { version, created } = await storeVersion(services, { tenant, name, upload });
+        services.cache.forget(tenant, name);
+        return await reply
+          .code(created ? 201 : 200)
+          .header('location', versionPath(name, version.version))
+          .send(describeVersion(name, version));
+      } finally {
+        uploads -= 1;
+      }
+    },
+  );
+}
+
+async function storeVersion(
+  { blobs, checkArtifact, registry }: Services,
+  { tenant, name, upload }: { tenant: string; name: string; upload: ReceivedUpload },
+) {
+  const { binary } = upload;
+  try {
+    const manifest = parseManifest(upload.manifestText);
+    checkElf(checkArtifact, await blobs.get(tenant, binary.sha256, { limitBytes: LIMITS.artifactBytes }));
+    return await registry.addVersion(tenant, name, {
+      artifactSha256: binary.sha256,
+      artifactBytes: binary.lengthBytes,
+      manifest,
+      createdAtMs: Date.now(),
+    });
+  } catch (error) {
+    if (isMayflyError(error) && error.definition.fault === 'caller') await discard(blobs, tenant, binary);
+    throw error;
+  }
+}
+
+function checkElf(checkArtifact: Services['checkArtifact'], bytes: Uint8Array): void {
+  try {
+    checkArtifact(bytes);
+  } catch (error) {
+    if (!isMayflyError(error)) throw error;
+    throw gatewayError('MAYFLY_ERR_GATEWAY_ARTIFACT', error.message, { cause: error });
+  }
+}

@@ -1,0 +1,44 @@
+import { LIMITS } from '@mayfly/contracts';
+import type { FastifyInstance } from 'fastify';
+import { readEnvelope } from '../../invocations/envelope.js';
+import { inputOfArguments } from '../../invocations/input.js';
+import { prefersAsync } from '../../invocations/prefer.js';
+import { resolveVersion } from '../../invocations/resolve-version.js';
+import { functionRef } from '../../registry/stored-version.js';
+import { InvocationSchema } from '../../schemas/invocation.js';
+import { InvokeAnswer, type InvokeBody, InvokeBodySchema } from '../../schemas/invoke.js';
+import { problems } from '../../schemas/shared.js';
+import type { Services } from '../../services.js';
+import { respond } from './respond.js';
+
+/** `POST /invoke`: typed arguments in, a typed result out. */
+export function envelopeRoute(scope: FastifyInstance, services: Services): void {
+  const { cache, blobs } = services;
+  scope.post<{ Body: InvokeBody }>(
+    '/invoke',
+    {
+      bodyLimit: LIMITS.invocationBodyBytes,
+      schema: {
+        summary: 'Invoke a function',
+        description: 'Answers when the call has ended; with `Prefer: respond-async`, once it is queued.',
+        body: InvokeBodySchema,
+        response: { 200: InvokeAnswer, 202: InvocationSchema, ...problems('4XX', '5XX') },
+      },
+    },
+    async (request, reply) => {
+      const { body, tenant, headers } = request;
+      services.invoker.checkOpen();
+      const version = await resolveVersion(cache, { tenant, name: body.function, version: body.version });
+      const { entrypoint, args, returns, timeoutMs } = readEnvelope(body, version);
+      const async = prefersAsync(headers);
+      // A body without a length (chunked) is measured when its arguments are.
+      const bodyBytes = Number(headers['content-length'] ?? Number.POSITIVE_INFINITY);
+      const prepared = await inputOfArguments(args, bodyBytes, { tenant, blobs, durable: async });
+      const ref = functionRef(tenant, body.function, version);
+      return respond(reply, services, {
+        call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape: { raw: false } },
+        async,
+      });
+    },
+  );
+}

@@ -1,0 +1,78 @@
+import { LIMITS } from '@mayfly/contracts';
+import type { FastifyInstance } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { inputOfBody } from '../../invocations/input.js';
+import { prefersAsync } from '../../invocations/prefer.js';
+import { checkRawBody, readRawCall, readTimeout } from '../../invocations/raw-call.js';
+import { resolveVersion } from '../../invocations/resolve-version.js';
+import { functionRef } from '../../registry/stored-version.js';
+import { InvocationSchema } from '../../schemas/invocation.js';
+import { RawQuery } from '../../schemas/invoke.js';
+import { problems, Strict } from '../../schemas/shared.js';
+import type { Services } from '../../services.js';
+import { respond } from './respond.js';
+
+const RawParams = Strict({
+  target: Type.String({
+    pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(?:@[1-9][0-9]{0,14})?$',
+    description: '{function} or {function}@{version}',
+  }),
+});
+const NO_BYTES = Buffer.alloc(0);
+
+/** `POST /invoke/{fn}` and `/invoke/{fn}@{version}`: the body is the argument, the answer's body is the result. */
+export function rawRoute(scope: FastifyInstance, services: Services): void {
+  const { cache, blobs } = services;
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser(
+    '*',
+    { parseAs: 'buffer', bodyLimit: LIMITS.invocationBodyBytes },
+    (_request, body, done) => done(null, body),
+  );
+  scope.post<{
+    Params: Static<typeof RawParams>;
+    Querystring: Static<typeof RawQuery>;
+    Body: Buffer | undefined;
+  }>(
+    '/invoke/:target',
+    {
+      bodyLimit: LIMITS.invocationBodyBytes,
+      schema: {
+        summary: 'Invoke a function with a raw body',
+        description:
+          'For entrypoints that take one bytes or string and return one of both. The media type of the answer is the one that the manifest names.',
+        params: RawParams,
+        querystring: RawQuery,
+        response: {
+          200: {
+            description: 'The result',
+            content: { '*/*': { schema: Type.String({ format: 'binary' }) } },
+          },
+          202: InvocationSchema,
+          ...problems('4XX', '5XX'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { tenant, query } = request;
+      services.invoker.checkOpen();
+      const [name = '', number] = request.params.target.split('@');
+      const version = await resolveVersion(cache, {
+        tenant,
+        name,
+        version: number === undefined ? undefined : Number(number),
+      });
+      const { entrypoint, takes, returns, shape } = readRawCall(version.manifest, query.entrypoint);
+      const timeoutMs = readTimeout(query.timeoutMs, version.manifest.timeoutMs);
+      const body = request.body ?? NO_BYTES;
+      checkRawBody(takes, body);
+      const async = prefersAsync(request.headers);
+      const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: async });
+      const ref = functionRef(tenant, name, version);
+      return respond(reply, services, {
+        call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape },
+        async,
+      });
+    },
+  );
+}

@@ -1,0 +1,26 @@
+import type { BlobStore } from '@mayfly/blobs';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import type { GatewayConfig } from './config.js';
+import type { JobProducer } from './dispatch/job-producer.js';
+import type { InvocationStore } from './invocations/invocation-store.js';
+import type { Invoker } from './invocations/invoker.js';
+import type { FunctionCache } from './registry/function-cache.js';
+import type { FunctionRegistry } from './registry/function-registry.js';
+
+/** Checks an artifact before it becomes a version; throws a MayflyError that says what is wrong with it. */
+export type CheckArtifact = (bytes: Uint8Array) => unknown;
+
+/** What the routes work with. */
+export interface Services {
+  readonly config: GatewayConfig;
+  readonly logger: Logger;
+  readonly redis: Redis;
+  readonly blobs: BlobStore;
+  readonly checkArtifact: CheckArtifact;
+  readonly registry: FunctionRegistry;
+  readonly cache: FunctionCache;
+  readonly store: InvocationStore;
+  readonly producer: JobProducer;
+  readonly invoker: Invoker;
+}
