@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "registers.hpp"
+
+namespace mayfly {
+
+/** Where the monitor's tables are: what a vCPU's system registers point at. */
+struct SystemTables {
+  uint64_t page_table_root;
+  uint64_t gdt_base;
+  uint16_t gdt_limit;
+  uint64_t idt_base;
+  uint16_t idt_limit;
+  uint64_t tss_base;
+  uint32_t tss_limit;
+  /** Target of `syscall` where the host's KVM follows it in spite of EFER.SCE = 0 (kvm-facts 0.3). */
+  uint64_t syscall_target;
+};
+
+enum class BackendExit : uint8_t {
+  IoOut,
+  IoIn,
+  Mmio,
+  Halt,
+  Shutdown,
+  Interrupted,  // a kick or a signal: nothing happened in the guest
+  MemoryFault,  // host memory behind the guest is not accessible
+  Unknown,
+};
+
+/** One exit of a vCPU. Fields that do not belong to `kind` are 0. */
+struct ExitInfo {
+  BackendExit kind;
+  uint8_t privilege_level;
+  bool write;
+  uint16_t port;
+  uint32_t size_bytes;
+  uint32_t value;
+  uint64_t address;
+  uint64_t fault_address;  // CR2
+  std::string reason;      // for Unknown and MemoryFault
+};
+
+/** State of a vCPU that a snapshot keeps beside memory. `opaque` is the backend's own. */
+struct VcpuState {
+  GeneralRegisters registers;
+  std::vector<uint8_t> opaque;
+};
+
+/**
+ * One VM with one vCPU, as a hypervisor offers it. Used from one thread at a time; `kick_flag` is written by a
+ * signal handler of the thread that is in `run`.
+ */
+class BackendVm {
+ public:
+  virtual ~BackendVm() = default;
+
+  /** Makes host memory appear at a guest physical address. */
+  virtual void map(uint32_t slot, uint64_t guest_physical, void* host, uint64_t bytes) = 0;
+  virtual void unmap(uint32_t slot) = 0;
+  /** Forgets cached translations, after the host lowered a right or cleared an A or D bit in guest tables. */
+  virtual void forget_translations() = 0;
+
+  /** The next run starts from these registers and the power-on user state; pending events are dropped. */
+  virtual void set_entry(const GeneralRegisters& registers) = 0;
+  /** The next run goes on at CPL 3 with these registers; data segments, FS and GS bases stay the guest's. */
+  virtual void set_continue(const GeneralRegisters& registers) = 0;
+  /** Enters the guest until its next exit. */
+  virtual void run(ExitInfo& exit) = 0;
+  /** Registers at the last exit. */
+  virtual const GeneralRegisters& registers() const noexcept = 0;
+  /** Finishes an interrupted IN or MMIO access, which would else overwrite registers set later. */
+  virtual void complete_pending() = 0;
+
+  virtual void save(VcpuState& state) = 0;
+  virtual void load(const VcpuState& state) = 0;
+
+  /** Non-zero makes the next or current `run` return Interrupted. */
+  virtual volatile uint8_t* kick_flag() noexcept = 0;
+};
+
+/** A hypervisor of this host. Thread-safe. */
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::unique_ptr<BackendVm> create_vm(const SystemTables& tables) = 0;
+  /** Whether guests may use XSAVE state; decides how the trampoline resets extended state. */
+  virtual bool has_xsave() const noexcept = 0;
+};
+
+}  // namespace mayfly

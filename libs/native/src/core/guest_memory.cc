@@ -1,0 +1,73 @@
+#include "guest_memory.hpp"
+
+namespace mayfly {
+
+GuestMemory::GuestMemory(std::shared_ptr<const Plan> plan)
+    : plan_(std::move(plan)), memory_(Mapping::anonymous(plan_->memory_bytes())) {}
+
+GuestMemory::GuestMemory(std::shared_ptr<const Snapshot> base)
+    : plan_(base->plan()),
+      base_(std::move(base)),
+      memory_(Mapping::private_of(base_->fd(), plan_->memory_bytes())) {}
+
+void GuestMemory::attach(Monitor& monitor) noexcept {
+  monitor_ = &monitor;
+  for (const auto& [address, length_bytes] : early_writes_) monitor.mark_dirty(address, length_bytes);
+  early_writes_ = {};
+}
+
+// SAFETY (write, zero, read): the callers' ranges lie in [0, memory_bytes), which the mapping spans.
+void GuestMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
+  std::memcpy(memory_.data() + address, bytes.data(), bytes.size());
+  if (monitor_ != nullptr)
+    monitor_->mark_dirty(address, bytes.size());
+  else
+    early_writes_.emplace_back(address, bytes.size());
+}
+
+void GuestMemory::zero(uint64_t address, uint64_t length_bytes) noexcept {
+  std::memset(memory_.data() + address, 0, length_bytes);
+  if (monitor_ != nullptr) monitor_->mark_dirty(address, length_bytes);
+}
+
+void GuestMemory::read(uint64_t address, std::span<uint8_t> bytes) const noexcept {
+  std::memcpy(bytes.data(), memory_.data() + address, bytes.size());
+}
+
+RestoreResult GuestMemory::restore() noexcept {
+  RestoreResult result;
+  monitor_->for_each_dirty([&](uint64_t page) {
+    base_->copy_page(page, memory_.data() + page * kPageBytes);
+    result.pages++;
+  });
+  return result;
+}
+
+RestoreResult GuestMemory::restore_to(std::shared_ptr<const Snapshot> snapshot) noexcept {
+  if (snapshot == base_) return restore();
+  RestoreResult result;
+  // Dirty bits stay as they are: a superset of what will differ from the new base, which is all they promise.
+  const std::vector<uint64_t> candidates = nonzero_candidates();
+  for (uint64_t page = 0; page < plan_->pages(); page++) {
+    const bool may_hold_data = ((candidates[page / 64] >> (page % 64)) & 1) != 0;
+    if (!may_hold_data && !snapshot->has_page(page)) continue;
+    snapshot->copy_page(page, memory_.data() + page * kPageBytes);
+    result.pages++;
+  }
+  base_ = std::move(snapshot);
+  return result;
+}
+
+std::vector<uint64_t> GuestMemory::nonzero_candidates() const {
+  std::vector<uint64_t> bits =
+      base_ != nullptr ? base_->page_bits() : std::vector<uint64_t>((plan_->pages() + 63) / 64, 0);
+  monitor_->for_each_dirty([&](uint64_t page) { bits[page / 64] |= uint64_t{1} << (page % 64); });
+  return bits;
+}
+
+void GuestMemory::set_base(std::shared_ptr<const Snapshot> snapshot) noexcept {
+  base_ = std::move(snapshot);
+  monitor_->clear_dirty();
+}
+
+}  // namespace mayfly

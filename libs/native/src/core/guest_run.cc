@@ -1,0 +1,208 @@
+// DESIGN
+// The vCPU thread's loop. What needs nobody outside stays here: interrupted entries without a kill, #AC, the
+// halt and its patched site, the outbox. Order before each entry: clear `immediate_exit`, THEN look at kill, stop
+// and deadline, THEN enter. A signal that comes after the clearing ends the entry; one before it is seen by the look.
+// Everything read from the guest (frame, registers, bytes at RIP, buffers) is taken as hostile.
+
+#include "guest_run.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "clock.hpp"
+
+namespace mayfly {
+namespace {
+
+constexpr uint32_t kInvalidOpcode = 6;
+constexpr uint32_t kGeneralProtection = 13;
+constexpr uint32_t kPageFault = 14;
+constexpr uint32_t kAlignmentCheck = 17;
+
+/** Publishes the vCPU to the thread's signal handler for the length of a run. */
+class KickFlagScope {
+ public:
+  explicit KickFlagScope(volatile uint8_t* flag) noexcept { set_kick_flag(flag); }
+  ~KickFlagScope() { set_kick_flag(nullptr); }
+  KickFlagScope(const KickFlagScope&) = delete;
+  KickFlagScope& operator=(const KickFlagScope&) = delete;
+};
+
+class RunningScope {
+ public:
+  explicit RunningScope(Interrupt& interrupt) noexcept : interrupt_(interrupt) { interrupt_.enter_run(); }
+  ~RunningScope() { interrupt_.leave_run(); }
+  RunningScope(const RunningScope&) = delete;
+  RunningScope& operator=(const RunningScope&) = delete;
+
+ private:
+  Interrupt& interrupt_;
+};
+
+void put_reason(Answer& answer, const char* text) noexcept {
+  std::strncpy(answer.reason, text, kReasonBytes - 1);
+  answer.reason[kReasonBytes - 1] = '\0';
+}
+
+}  // namespace
+
+void GuestRun::until_settled() {
+  BackendVm& vm = parts_.shell.vm();
+  volatile uint8_t* const kick_flag = vm.kick_flag();
+  const KickFlagScope kick_scope(kick_flag);
+  const RunningScope running_scope(parts_.interrupt);
+  ExitInfo exit{};
+  answer_.entered_ns = static_cast<double>(monotonic_ns());
+  for (;;) {
+    *kick_flag = 0;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (stopped()) break;
+    vm.run(exit);
+    if (exit.kind == BackendExit::Interrupted) continue;
+    answer_.exits++;
+    if (handle(exit) == Next::Settle) break;
+  }
+  *kick_flag = 0;
+  answer_.left_ns = static_cast<double>(monotonic_ns());
+  parts_.outbox.report(answer_);
+}
+
+bool GuestRun::stopped() {
+  uint32_t flags = 0;
+  if (limits_.deadline_ns != 0) {
+    const uint64_t now = monotonic_ns();
+    if (now >= limits_.deadline_ns)
+      flags = answer_flags::kByDeadline;
+    else
+      parts_.timer.ensure(limits_.deadline_ns, now);
+  }
+  const bool killed = parts_.interrupt.must_stop(limits_.generation) ||
+                      parts_.slot_stopping.load(std::memory_order_seq_cst);
+  if (!killed && flags == 0) return false;
+  answer_.exit = ExitKind::Cancelled;
+  answer_.flags = killed ? 0 : flags;
+  answer_.registers = parts_.shell.vm().registers();
+  return true;
+}
+
+GuestRun::Next GuestRun::handle(const ExitInfo& exit) {
+  if (exit.kind == BackendExit::IoOut && exit.privilege_level != 3) return handle_exception(exit);
+  answer_.registers = parts_.shell.vm().registers();
+  switch (exit.kind) {
+    case BackendExit::IoOut:
+      return handle_out(exit);
+    case BackendExit::IoIn:
+      answer_.exit = ExitKind::IoIn;
+      answer_.number = exit.port;
+      answer_.size_bytes = exit.size_bytes;
+      access_pending_ = true;
+      return Next::Settle;
+    case BackendExit::Mmio:
+      answer_.exit = ExitKind::Mmio;
+      answer_.address = exit.address;
+      answer_.size_bytes = exit.size_bytes;
+      answer_.flags = exit.write ? answer_flags::kMmioWrite : 0;
+      access_pending_ = true;
+      return Next::Settle;
+    case BackendExit::Shutdown:
+      answer_.exit = ExitKind::Shutdown;
+      return Next::Settle;
+    case BackendExit::Halt:
+      return settle_unknown("a hlt that did not fault");
+    default:
+      return settle_unknown(exit.reason.c_str());
+  }
+}
+
+GuestRun::Next GuestRun::handle_out(const ExitInfo& exit) {
+  uint64_t site = 0;
+  if (is_patched_halt(exit, &site)) return settle_halt(answer_.registers, site);
+  switch (parts_.outbox.serve(exit.port, exit.value, parts_.memory)) {
+    case Outbox::Served::GoOn:
+      return Next::Enter;
+    case Outbox::Served::BadGuest:
+      answer_.exit = ExitKind::Protocol;
+      put_reason(answer_, parts_.outbox.fault());
+      return Next::Settle;
+    case Outbox::Served::NotMine:
+      resumable_ = true;
+      break;
+    case Outbox::Served::Aborted:
+      break;
+  }
+  answer_.exit = ExitKind::IoOut;
+  answer_.number = exit.port;
+  answer_.size_bytes = exit.size_bytes;
+  answer_.value = exit.value;
+  return Next::Settle;
+}
+
+GuestRun::Next GuestRun::handle_exception(const ExitInfo& exit) {
+  BackendVm& vm = parts_.shell.vm();
+  GeneralRegisters registers = vm.registers();
+  answer_.registers = registers;
+  const auto frame = parts_.shell.monitor().read_frame(exit.port, registers);
+  if (!frame) return settle_unknown("an exit from ring 0 that is no exception stub");
+
+  registers.rip = frame->rip;
+  registers.rsp = frame->rsp;
+  registers.rflags = frame->rflags & ~rflags::kResume;
+  if (frame->vector == kAlignmentCheck && (frame->rflags & rflags::kAlignmentCheck) != 0) {
+    // Ring 0, where the guest may think it runs, never sees #AC: the flag goes, the instruction runs again.
+    registers.rflags = user_rflags(frame->rflags & ~rflags::kAlignmentCheck);
+    vm.set_continue(registers);
+    return Next::Enter;
+  }
+  if (frame->vector == kGeneralProtection && frame->error_code == 0 && byte_is(frame->rip, kHaltByte)) {
+    patch_halt(frame->rip);
+    return settle_halt(registers, frame->rip);
+  }
+  answer_.exit = ExitKind::Exception;
+  answer_.number = frame->vector;
+  answer_.error_code = frame->error_code;
+  answer_.address = frame->vector == kPageFault ? exit.fault_address : 0;
+  if (frame->vector == kPageFault && Monitor::is_syscall_target(frame->rip) &&
+      byte_is(registers.rcx - 2, 0x0f) && byte_is(registers.rcx - 1, 0x05)) {
+    // What `syscall` with EFER.SCE = 0 is on other hosts: #UD at the instruction.
+    answer_.number = kInvalidOpcode;
+    answer_.error_code = 0;
+    answer_.address = 0;
+    registers.rip = registers.rcx - 2;
+    registers.rflags = registers.r11;
+  }
+  answer_.rip = registers.rip;
+  answer_.registers = registers;
+  return Next::Settle;
+}
+
+GuestRun::Next GuestRun::settle_halt(const GeneralRegisters& registers, uint64_t site) {
+  answer_.exit = ExitKind::Halt;
+  answer_.registers = registers;
+  answer_.registers.rip = site;
+  return Next::Settle;
+}
+
+GuestRun::Next GuestRun::settle_unknown(const char* reason) {
+  answer_.exit = ExitKind::Unknown;
+  put_reason(answer_, reason);
+  return Next::Settle;
+}
+
+bool GuestRun::byte_is(uint64_t address, uint8_t value) const noexcept {
+  // SAFETY: `contains` bounds the address by guest memory before the byte is read.
+  return parts_.memory.plan().contains(address, 1) && parts_.memory.data()[address] == value;
+}
+
+bool GuestRun::is_patched_halt(const ExitInfo& exit, uint64_t* site) const noexcept {
+  if (exit.size_bytes != 1 || parts_.halt_sites.size() == 0) return false;
+  // Exactly this host's convention: accepting both would take an OUT that stands before a hlt for the hlt.
+  *site = answer_.registers.rip - (parts_.out_rip == OutRip::AfterInstruction ? 1 : 0);
+  return parts_.halt_sites.contains(*site) && byte_is(*site, kPatchedByte);
+}
+
+void GuestRun::patch_halt(uint64_t site) {
+  if (!parts_.halt_sites.add(site)) return;
+  parts_.memory.write(site, {&kPatchedByte, 1});
+}
+
+}  // namespace mayfly

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "blocks.hpp"
+#include "deadline_timer.hpp"
+#include "guest_memory.hpp"
+#include "halt_sites.hpp"
+#include "interrupt.hpp"
+#include "outbox.hpp"
+#include "shell.hpp"
+
+namespace mayfly {
+
+/** Where RIP stands at an OUT exit: differs between kinds of KVM, so each engine finds out once (kvm-facts B.5). */
+enum class OutRip : uint8_t { AtInstruction, AfterInstruction };
+
+/** One run on the slot's thread: enters the guest until an exit that somebody outside must see. */
+class GuestRun {
+ public:
+  struct Parts {
+    Shell& shell;
+    GuestMemory& memory;
+    Outbox& outbox;
+    HaltSites& halt_sites;
+    Interrupt& interrupt;
+    const std::atomic<bool>& slot_stopping;
+    DeadlineTimer& timer;
+    OutRip out_rip;
+  };
+  struct Limits {
+    uint64_t generation;   // of the call; 0 outside one
+    uint64_t deadline_ns;  // CLOCK_MONOTONIC; 0: none
+  };
+
+  GuestRun(Parts parts, Limits limits, Answer& answer) noexcept
+      : parts_(parts), limits_(limits), answer_(answer) {}
+
+  /** The vCPU's state is set. Fills the answer's exit, registers and outbox. @throws KvmError for host faults. */
+  void until_settled();
+
+  /** The guest stands at an OUT, from which a run without an entry goes on. */
+  bool resumable() const noexcept { return resumable_; }
+  /** The guest stands in an IN or MMIO access, which has to be completed before registers are set. */
+  bool access_pending() const noexcept { return access_pending_; }
+
+ private:
+  enum class Next : bool { Enter, Settle };
+
+  bool stopped();
+  Next handle(const ExitInfo& exit);
+  Next handle_out(const ExitInfo& exit);
+  Next handle_exception(const ExitInfo& exit);
+  Next settle_halt(const GeneralRegisters& registers, uint64_t site);
+  Next settle_unknown(const char* reason);
+  bool byte_is(uint64_t address, uint8_t value) const noexcept;
+  bool is_patched_halt(const ExitInfo& exit, uint64_t* site) const noexcept;
+  void patch_halt(uint64_t site);
+
+  Parts parts_;
+  Limits limits_;
+  Answer& answer_;
+  bool resumable_ = false;
+  bool access_pending_ = false;
+};
+
+}  // namespace mayfly

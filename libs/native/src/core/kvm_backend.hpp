@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "backend.hpp"
+
+namespace mayfly {
+
+/**
+ * KVM of this host. Needs synced registers and `immediate_exit`.
+ * @throws KvmError (NoHypervisor) with the reason: no device, no permission, an old API, a missing capability.
+ */
+std::unique_ptr<Backend> open_kvm_backend();
+
+}  // namespace mayfly

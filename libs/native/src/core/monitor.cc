@@ -1,0 +1,289 @@
+#include "monitor.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+
+namespace mayfly {
+namespace {
+
+// Pages of the monitor slot.
+enum Page : uint64_t {
+  kPml4Page = 0,
+  kLowPdptPage = 1,
+  kLowDirectoryPage = 2,
+  kHighPdptPage = 3,
+  kHighDirectoryPage = 4,
+  kHighTablePage = 5,
+  kDescriptorPage = 6,  // GDT at 0, IDT at kIdtOffset
+  kTssPage = 7,         // TSS and I/O bitmap: three pages
+  kStubPage = 10,
+  kStackPage = 11,
+  kEntryCodePage = 12,
+  kEntryDataPage = 13,
+  kFirstTablePage = 16,  // page tables of guest memory: up to 512
+};
+constexpr uint64_t kMonitorBytes = (kFirstTablePage + 512) * kPageBytes;
+
+constexpr uint64_t kGuestPhysical = 4ull << 30;
+constexpr uint64_t kHighEntry = 511;
+constexpr uint64_t kGuestVirtual = 0xffffff8000000000;  // PML4[511]
+
+constexpr uint64_t kPresent = 1 << 0;
+constexpr uint64_t kWritable = 1 << 1;
+constexpr uint64_t kUser = 1 << 2;
+constexpr uint64_t kAccessedBit = 1 << 5;
+constexpr uint64_t kDirtyBit = 1 << 6;
+constexpr uint64_t kNoExecute = 1ull << 63;
+
+constexpr uint64_t kIdtOffset = 0x800;
+constexpr uint16_t kVectors = 32;
+constexpr uint64_t kStubBytes = 16;
+constexpr uint16_t kPortBase = 0xc0;  // not 0x80: old Intel KVM lets that one through
+constexpr uint16_t kKernelCode = 0x10;
+
+constexpr uint64_t kTssHeaderBytes = 0x68;
+constexpr uint64_t kIoBitmapBytes = 8192;
+constexpr uint32_t kTssLimit = kTssHeaderBytes + kIoBitmapBytes;
+
+// Entry data page: the XSAVE image, then the words that the trampoline loads.
+constexpr uint64_t kImageOffset = 0;
+constexpr uint64_t kWordsOffset = 0x800;
+constexpr uint32_t kInitialMxcsr = 0x1f80;
+constexpr uint16_t kInitialFcw = 0x37f;
+
+struct EntryWords {
+  uint64_t rax;
+  uint64_t rdx;
+  uint64_t rip;
+};
+
+constexpr uint64_t physical(uint64_t page) { return kGuestPhysical + page * kPageBytes; }
+constexpr uint64_t address_of(uint64_t page) { return kGuestVirtual + page * kPageBytes; }
+
+bool has_error_code(uint32_t vector) {
+  switch (vector) {
+    case 8:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+    case 17:
+    case 21:
+    case 29:
+    case 30:
+      return true;
+    default:
+      return false;
+  }
+}
+
+uint64_t guest_flags(uint32_t region_rights) {
+  if (region_rights == 0 || (region_rights & rights::kStackGuard) != 0) return 0;
+  uint64_t flags = kPresent | kUser;
+  if ((region_rights & rights::kWrite) != 0) flags |= kWritable;
+  if ((region_rights & rights::kExecute) == 0) flags |= kNoExecute;
+  return flags;
+}
+
+/** Appends machine code into a page that is known to be large enough. */
+class CodeWriter {
+ public:
+  CodeWriter(uint8_t* page, uint64_t offset) : page_(page), offset_(offset) {}
+  void bytes(std::initializer_list<uint8_t> code) {
+    for (const uint8_t byte : code) page_[offset_++] = byte;
+  }
+  /** A RIP-relative displacement to an offset in the page that follows this one. */
+  void to_next_page(uint64_t target_offset) {
+    const auto displacement = static_cast<uint32_t>(kPageBytes + target_offset - (offset_ + 4));
+    std::memcpy(page_ + offset_, &displacement, sizeof displacement);
+    offset_ += sizeof displacement;
+  }
+
+ private:
+  uint8_t* page_;
+  uint64_t offset_;
+};
+
+void write_stubs(uint8_t* page) {
+  for (uint32_t vector = 0; vector < kVectors; vector++) {
+    CodeWriter code(page, vector * kStubBytes);
+    if (!has_error_code(vector)) code.bytes({0x6a, 0x00});                  // push 0
+    code.bytes({0xe6, static_cast<uint8_t>(kPortBase + vector)});           // out %al, $port
+    code.bytes({0x0f, 0x0b});                                               // ud2: the host never resumes here
+  }
+}
+
+void write_trampoline(uint8_t* page, bool with_xsave) {
+  static_assert(kEntryDataPage == kEntryCodePage + 1, "the displacements below count on it");
+  CodeWriter code(page, 0);
+  code.bytes({0xb8, 0xff, 0xff, 0xff, 0xff});  // mov $-1, %eax
+  code.bytes({0xba, 0xff, 0xff, 0xff, 0xff});  // mov $-1, %edx
+  if (with_xsave)
+    code.bytes({0x48, 0x0f, 0xae, 0x2d});  // xrstor64 image(%rip)
+  else
+    code.bytes({0x48, 0x0f, 0xae, 0x0d});  // fxrstor64 image(%rip)
+  code.to_next_page(kImageOffset);
+  code.bytes({0x48, 0x8b, 0x05});  // mov rax_word(%rip), %rax
+  code.to_next_page(kWordsOffset + offsetof(EntryWords, rax));
+  code.bytes({0x48, 0x8b, 0x15});  // mov rdx_word(%rip), %rdx
+  code.to_next_page(kWordsOffset + offsetof(EntryWords, rdx));
+  code.bytes({0xff, 0x25});  // jmp *rip_word(%rip)
+  code.to_next_page(kWordsOffset + offsetof(EntryWords, rip));
+}
+
+void write_descriptors(uint8_t* page) {
+  // Accessed bits are set, so that the CPU never has a reason to write here. Entry 1 stays empty: a ring-0 guest's
+  // own code selector faults on it (ring0-guests 5).
+  const uint64_t tss = address_of(kTssPage);
+  uint64_t gdt[10] = {};
+  gdt[2] = 0x00af9b000000ffff;  // 0x10 ring 0 code
+  gdt[3] = 0x00cf93000000ffff;  // 0x18 ring 0 data
+  gdt[5] = 0x00cff3000000ffff;  // 0x28 user data
+  gdt[6] = 0x00affb000000ffff;  // 0x30 user code
+  gdt[8] = 0x0000890000000000 | (kTssLimit & 0xffff) | ((tss & 0xffffff) << 16) | (((tss >> 24) & 0xff) << 56);
+  gdt[9] = tss >> 32;
+  std::memcpy(page, gdt, sizeof gdt);
+
+  for (uint32_t vector = 0; vector < kVectors; vector++) {
+    const uint64_t stub = address_of(kStubPage) + vector * kStubBytes;
+    const uint64_t dpl = vector == 1 || vector == 3 ? 3 : 0;  // int1 and int3 are the guest's to use
+    const uint64_t gate[2] = {
+        (stub & 0xffff) | (uint64_t{kKernelCode} << 16) | ((0x8e | (dpl << 5)) << 40) | (((stub >> 16) & 0xffff) << 48),
+        stub >> 32,
+    };
+    std::memcpy(page + kIdtOffset + vector * sizeof gate, gate, sizeof gate);
+  }
+}
+
+void write_tss(uint8_t* pages) {
+  // Every port is open: an OUT leaves the VM at once, whichever port it names. The bitmap's zeros say so.
+  const uint64_t stack_top = address_of(kStackPage) + kPageBytes;
+  const uint16_t bitmap_offset = kTssHeaderBytes;
+  std::memcpy(pages + 4, &stack_top, sizeof stack_top);
+  std::memcpy(pages + 102, &bitmap_offset, sizeof bitmap_offset);
+  pages[kTssHeaderBytes + kIoBitmapBytes] = 0xff;
+}
+
+}  // namespace
+
+Monitor::Monitor(bool with_xsave) : memory_(Mapping::anonymous(kMonitorBytes)) { write_fixed_tables(with_xsave); }
+
+uint64_t Monitor::guest_physical() noexcept { return kGuestPhysical; }
+
+SystemTables Monitor::system_tables() noexcept {
+  SystemTables tables{};
+  tables.page_table_root = physical(kPml4Page);
+  tables.gdt_base = address_of(kDescriptorPage);
+  tables.gdt_limit = 10 * 8 - 1;
+  tables.idt_base = address_of(kDescriptorPage) + kIdtOffset;
+  tables.idt_limit = kVectors * 16 - 1;
+  tables.tss_base = address_of(kTssPage);
+  tables.tss_limit = kTssLimit;
+  tables.syscall_target = address_of(kStackPage);
+  return tables;
+}
+
+bool Monitor::is_syscall_target(uint64_t rip) noexcept { return rip == address_of(kStackPage); }
+
+// SAFETY (both): the monitor mapping holds kFirstTablePage + 512 pages, and `index` is below tables_ <= 512.
+uint64_t* Monitor::page_directory() const noexcept {
+  return reinterpret_cast<uint64_t*>(memory_.data() + kLowDirectoryPage * kPageBytes);
+}
+uint64_t* Monitor::page_table(uint64_t index) const noexcept {
+  return reinterpret_cast<uint64_t*>(memory_.data() + (kFirstTablePage + index) * kPageBytes);
+}
+
+void Monitor::write_fixed_tables(bool with_xsave) {
+  const auto page = [this](uint64_t index) { return memory_.data() + index * kPageBytes; };
+  const auto put = [&page](uint64_t table_page, uint64_t entry, uint64_t value) {
+    std::memcpy(page(table_page) + entry * 8, &value, sizeof value);
+  };
+  constexpr uint64_t kDirectory = kPresent | kWritable | kUser;  // the leaves decide
+  put(kPml4Page, 0, physical(kLowPdptPage) | kDirectory);
+  put(kPml4Page, kHighEntry, physical(kHighPdptPage) | kDirectory);
+  put(kLowPdptPage, 0, physical(kLowDirectoryPage) | kDirectory);
+  put(kHighPdptPage, 0, physical(kHighDirectoryPage) | kDirectory);
+  put(kHighDirectoryPage, 0, physical(kHighTablePage) | kDirectory);
+
+  // Leaves carry A and D from the start, so that no walk has to write them.
+  constexpr uint64_t kLeaf = kPresent | kAccessedBit | kDirtyBit;
+  put(kHighTablePage, kDescriptorPage, physical(kDescriptorPage) | kLeaf | kNoExecute);
+  for (uint64_t i = 0; i < 3; i++) put(kHighTablePage, kTssPage + i, physical(kTssPage + i) | kLeaf | kNoExecute);
+  put(kHighTablePage, kStubPage, physical(kStubPage) | kLeaf);
+  put(kHighTablePage, kStackPage, physical(kStackPage) | kLeaf | kWritable | kNoExecute);
+  put(kHighTablePage, kEntryCodePage, physical(kEntryCodePage) | kLeaf | kUser);
+  put(kHighTablePage, kEntryDataPage, physical(kEntryDataPage) | kLeaf | kUser | kNoExecute);
+
+  write_descriptors(page(kDescriptorPage));
+  write_tss(page(kTssPage));
+  write_stubs(page(kStubPage));
+  write_trampoline(page(kEntryCodePage), with_xsave);
+  // XSTATE_BV = 0: every component takes its initial state; MXCSR alone is read from the image.
+  std::memcpy(page(kEntryDataPage) + kImageOffset, &kInitialFcw, sizeof kInitialFcw);
+  std::memcpy(page(kEntryDataPage) + kImageOffset + 24, &kInitialMxcsr, sizeof kInitialMxcsr);
+}
+
+void Monitor::map_guest(const Plan& plan) {
+  pages_ = plan.pages();
+  tables_ = (pages_ + kEntries - 1) / kEntries;
+  uint64_t* directory = page_directory();
+  for (uint64_t i = 0; i < tables_; i++) directory[i] = physical(kFirstTablePage + i) | kPresent | kWritable | kUser;
+  for (const PlannedRegion& region : plan.regions()) {
+    const uint64_t flags = guest_flags(region.rights);
+    if (flags == 0) continue;
+    const uint64_t end = (region.address + region.length_bytes) / kPageBytes;
+    for (uint64_t i = region.address / kPageBytes; i < end; i++)
+      page_table(i / kEntries)[i % kEntries] = (i * kPageBytes) | flags;
+  }
+}
+
+GeneralRegisters Monitor::prepare_entry(const GeneralRegisters& wanted) noexcept {
+  const EntryWords words{wanted.rax, wanted.rdx, wanted.rip};
+  std::memcpy(memory_.data() + kEntryDataPage * kPageBytes + kWordsOffset, &words, sizeof words);
+  GeneralRegisters registers = wanted;
+  registers.rip = address_of(kEntryCodePage);
+  registers.rflags = user_rflags(wanted.rflags);
+  return registers;
+}
+
+std::optional<ExceptionFrame> Monitor::read_frame(uint16_t port, const GeneralRegisters& registers) const noexcept {
+  struct {
+    uint64_t error_code, rip, cs, rflags, rsp, ss;
+  } pushed;
+  const uint64_t stack_top = address_of(kStackPage) + kPageBytes;
+  if (port < kPortBase || port >= kPortBase + kVectors) return std::nullopt;
+  if (registers.rsp != stack_top - sizeof pushed) return std::nullopt;
+  if (registers.rip < address_of(kStubPage) || registers.rip >= address_of(kStubPage) + kPageBytes) return std::nullopt;
+  std::memcpy(&pushed, memory_.data() + (kStackPage + 1) * kPageBytes - sizeof pushed, sizeof pushed);
+  if ((pushed.cs & 3) != 3) return std::nullopt;
+  return ExceptionFrame{static_cast<uint32_t>(port - kPortBase),
+                        pushed.error_code,
+                        pushed.rip,
+                        pushed.cs,
+                        pushed.rflags,
+                        pushed.rsp,
+                        pushed.ss};
+}
+
+void Monitor::mark_dirty(uint64_t address, uint64_t length_bytes) noexcept {
+  if (length_bytes == 0) return;
+  const uint64_t last = (address + length_bytes - 1) / kPageBytes;
+  for (uint64_t page = address / kPageBytes; page <= last && page < pages_; page++) {
+    page_directory()[page / kEntries] |= kAccessed;
+    page_table(page / kEntries)[page % kEntries] |= kDirty;
+  }
+}
+
+void Monitor::clear_dirty() noexcept {
+  uint64_t* directory = page_directory();
+  for (uint64_t table = 0; table < tables_; table++) {
+    if ((directory[table] & kAccessed) == 0) continue;
+    directory[table] &= ~kAccessed;
+    uint64_t* entries = page_table(table);
+    for (uint64_t i = 0; i < kEntries; i++) entries[i] &= ~(kAccessed | kDirty);
+  }
+}
+
+}  // namespace mayfly

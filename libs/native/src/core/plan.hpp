@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace mayfly {
+
+/** Rights of a region as guest-abi 1.1 numbers them. */
+namespace rights {
+inline constexpr uint32_t kRead = 1;
+inline constexpr uint32_t kWrite = 2;
+inline constexpr uint32_t kExecute = 4;
+inline constexpr uint32_t kStackGuard = 8;
+inline constexpr uint32_t kAll = 15;
+}  // namespace rights
+
+inline constexpr uint64_t kMaxGuestBytes = 1ull << 30;
+inline constexpr uint64_t kMaxRegions = 1024;
+
+struct PlannedRegion {
+  uint64_t address;
+  uint64_t length_bytes;
+  uint32_t rights;
+  bool operator==(const PlannedRegion&) const = default;
+};
+
+struct OutputBufferPlace {
+  uint64_t address = 0;
+  uint64_t length_bytes = 0;  // 0: no port is served on the thread
+  bool operator==(const OutputBufferPlace&) const = default;
+};
+
+/**
+ * Sizes and rights of a guest. Immutable once made: VMs and snapshots of one version share it.
+ */
+class Plan {
+ public:
+  /** @throws KvmError (Plan) that names what is wrong: alignment, order, overlap, bounds, unknown rights. */
+  static std::shared_ptr<const Plan> create(uint64_t memory_bytes, std::vector<PlannedRegion> regions,
+                                            OutputBufferPlace output_buffer);
+
+  uint64_t memory_bytes() const noexcept { return memory_bytes_; }
+  uint64_t pages() const noexcept { return memory_bytes_ >> 12; }
+  const std::vector<PlannedRegion>& regions() const noexcept { return regions_; }
+  const OutputBufferPlace& output_buffer() const noexcept { return output_buffer_; }
+  bool operator==(const Plan&) const = default;
+
+  /** Whether [address, address + length) lies in guest memory, without wrapping. */
+  bool contains(uint64_t address, uint64_t length_bytes) const noexcept {
+    return address <= memory_bytes_ && length_bytes <= memory_bytes_ - address;
+  }
+
+ private:
+  Plan(uint64_t memory_bytes, std::vector<PlannedRegion> regions, OutputBufferPlace output_buffer)
+      : memory_bytes_(memory_bytes), regions_(std::move(regions)), output_buffer_(output_buffer) {}
+
+  uint64_t memory_bytes_;
+  std::vector<PlannedRegion> regions_;
+  OutputBufferPlace output_buffer_;
+};
+
+}  // namespace mayfly

@@ -1,0 +1,45 @@
+#include "reaper.hpp"
+
+#include <pthread.h>
+
+#include "kick.hpp"
+
+namespace mayfly {
+
+Reaper::Reaper(CompletionList& completions) : completions_(completions), thread_([this] { main(); }) {}
+
+void Reaper::free(VmBody body, Completion completion) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({std::move(body), std::move(completion)});
+  }
+  changed_.notify_one();
+}
+
+void Reaper::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Reaper::main() {
+  ::pthread_setname_np(::pthread_self(), "mf-reaper");
+  block_signals(0);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    Item item = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    item.body = VmBody{};
+    if (item.completion.vm != nullptr) completions_.push(std::move(item.completion));
+    item.completion = Completion{};
+    lock.lock();
+  }
+}
+
+}  // namespace mayfly

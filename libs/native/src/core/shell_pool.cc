@@ -1,0 +1,58 @@
+#include "shell_pool.hpp"
+
+#include <pthread.h>
+
+#include "kick.hpp"
+
+namespace mayfly {
+
+ShellPool::ShellPool(Backend& backend, uint32_t spare_shells)
+    : backend_(backend), spare_shells_(spare_shells), thread_([this] { main(); }) {}
+
+std::unique_ptr<Shell> ShellPool::take() {
+  std::unique_ptr<Shell> shell;
+  {
+    const std::lock_guard lock(mutex_);
+    failed_ = false;
+    if (!shells_.empty()) {
+      shell = std::move(shells_.front());
+      shells_.pop_front();
+    }
+  }
+  changed_.notify_one();
+  return shell != nullptr ? std::move(shell) : std::make_unique<Shell>(backend_);
+}
+
+void ShellPool::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  shells_.clear();
+}
+
+void ShellPool::main() {
+  ::pthread_setname_np(::pthread_self(), "mf-shells");
+  block_signals(0);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || (!failed_ && shells_.size() < spare_shells_); });
+    if (stopping_) return;
+    lock.unlock();
+    std::unique_ptr<Shell> shell;
+    try {
+      shell = std::make_unique<Shell>(backend_);
+    } catch (const std::exception&) {
+      // Whoever needs a shell makes one itself and then gets the error; here there is nobody to tell.
+    }
+    lock.lock();
+    if (shell == nullptr)
+      failed_ = true;
+    else
+      shells_.push_back(std::move(shell));
+  }
+}
+
+}  // namespace mayfly

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "shell.hpp"
+
+namespace mayfly {
+
+/** Keeps a few shells made ahead on a thread of its own. */
+class ShellPool {
+ public:
+  ShellPool(Backend& backend, uint32_t spare_shells);
+  ~ShellPool() { stop(); }
+  ShellPool(const ShellPool&) = delete;
+  ShellPool& operator=(const ShellPool&) = delete;
+
+  /** A spare shell, or a new one made here when none is left. Any thread. @throws KvmError */
+  std::unique_ptr<Shell> take();
+  /** Ends the thread and frees the spare shells. Idempotent; one caller at a time. */
+  void stop();
+
+ private:
+  void main();
+
+  Backend& backend_;
+  const uint32_t spare_shells_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::unique_ptr<Shell>> shells_;  // under mutex_
+  bool stopping_ = false;                      // under mutex_
+  bool failed_ = false;                        // under mutex_: making one failed; try again after the next take
+  std::thread thread_;                         // last: its thread uses all of the above
+};
+
+}  // namespace mayfly

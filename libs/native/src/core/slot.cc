@@ -1,0 +1,109 @@
+#include "slot.hpp"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+
+namespace mayfly {
+
+Slot::Slot(uint32_t index, SlotServices services)
+    : index_(index),
+      services_(services),
+      kick_target_(std::make_shared<KickTarget>(services.kick_signal)),
+      thread_([this] { main(); }) {}
+
+void Slot::post(Job job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_.load(std::memory_order_relaxed)) throw KvmError(ErrorCode::DriverClosed, "the driver is closed");
+    queue_.push_back(std::move(job));
+  }
+  changed_.notify_one();
+}
+
+void Slot::request_stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_.store(true, std::memory_order_seq_cst);
+  }
+  changed_.notify_one();
+  // The run loop looks at `stopping_` before each entry; the signal ends an entry that began before.
+  kick_target_->kick();
+}
+
+void Slot::stop() {
+  request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Slot::main() {
+  ::pthread_setname_np(::pthread_self(), ("mf-slot-" + std::to_string(index_)).c_str());
+  block_signals(services_.kick_signal);
+  const auto thread_id = static_cast<pid_t>(::syscall(SYS_gettid));
+  std::optional<DeadlineTimer> timer;
+  std::string failure;
+  try {
+    timer.emplace(thread_id, services_.kick_signal);
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  kick_target_->attach(thread_id);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_.load(std::memory_order_relaxed) || !queue_.empty(); });
+    if (queue_.empty()) break;
+    Job job = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    if (timer) {
+      execute(std::move(job), {*timer, stopping_, services_.out_rip});
+    } else {
+      services_.completions.push({job.vm, job.op, ErrorCode::Hypervisor, 0, failure, nullptr});
+    }
+    lock.lock();
+  }
+  lock.unlock();
+  kick_target_->detach();
+}
+
+void Slot::execute(Job job, const SlotTools& tools) {
+  switch (job.op) {
+    case OpKind::Create:
+      services_.completions.push(create(job));
+      return;
+    case OpKind::Run:
+      services_.completions.push(job.vm->run(tools));
+      return;
+    case OpKind::Snapshot:
+      services_.completions.push(job.vm->take_snapshot());
+      return;
+    case OpKind::Restore:
+      services_.completions.push(job.vm->restore(std::move(job.snapshot)));
+      return;
+    case OpKind::Close: {
+      Completion completion{nullptr, OpKind::Close, ErrorCode::None, 0, {}, nullptr};
+      if (job.vm->wants_close_notice()) completion.vm = job.vm;
+      services_.reaper.free(job.vm->release(), std::move(completion));
+      return;
+    }
+    case OpKind::EngineClosed:
+      return;
+  }
+}
+
+Completion Slot::create(const Job& job) {
+  std::unique_ptr<Shell> shell;
+  try {
+    shell = services_.shells.take();
+  } catch (const KvmError& error) {
+    return {job.vm, OpKind::Create, error.code(), error.error_number(), error.what(), nullptr};
+  } catch (const std::exception& error) {
+    return {job.vm, OpKind::Create, ErrorCode::Hypervisor, 0, error.what(), nullptr};
+  }
+  return job.vm->create(std::move(shell));
+}
+
+}  // namespace mayfly

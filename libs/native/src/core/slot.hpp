@@ -1,0 +1,76 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "completion.hpp"
+#include "kick.hpp"
+#include "reaper.hpp"
+#include "shell_pool.hpp"
+#include "vm.hpp"
+
+namespace mayfly {
+
+/** What a slot is given by its engine, which outlives the slot's thread. */
+struct SlotServices {
+  CompletionList& completions;
+  ShellPool& shells;
+  Reaper& reaper;
+  OutRip out_rip;
+  int kick_signal;
+};
+
+/**
+ * A thread on which VMs run, `mf-slot-N`, with a short queue: when a run settles, the next one starts without a
+ * return to the caller. A VM stays with its slot for life. As many calls run at once as there are slots.
+ */
+class Slot {
+ public:
+  struct Job {
+    std::shared_ptr<Vm> vm;
+    OpKind op;
+    std::shared_ptr<const Snapshot> snapshot;
+  };
+
+  Slot(uint32_t index, SlotServices services);
+  ~Slot() { stop(); }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  /** Any thread. @throws KvmError (DriverClosed) once the slot is stopping. */
+  void post(Job job);
+  const std::shared_ptr<KickTarget>& kick_target() const noexcept { return kick_target_; }
+
+  bool stopping() const noexcept { return stopping_.load(std::memory_order_seq_cst); }
+
+  /** How many VMs live here, for placement. */
+  uint32_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+  void adopt() noexcept { load_.fetch_add(1, std::memory_order_relaxed); }
+  void disown() noexcept { load_.fetch_sub(1, std::memory_order_relaxed); }
+
+  /** Cancels the run under way and every queued one. Does not wait. */
+  void request_stop() noexcept;
+  /** request_stop, then waits for the thread. Idempotent; one caller at a time. */
+  void stop();
+
+ private:
+  void main();
+  void execute(Job job, const SlotTools& tools);
+  Completion create(const Job& job);
+
+  const uint32_t index_;
+  SlotServices services_;
+  const std::shared_ptr<KickTarget> kick_target_;
+  std::atomic<uint32_t> load_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job> queue_;             // under mutex_
+  std::atomic<bool> stopping_{false};  // written under mutex_; the run loop reads it without
+  std::thread thread_;                // last: its thread uses all of the above
+};
+
+}  // namespace mayfly

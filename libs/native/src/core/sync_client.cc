@@ -1,0 +1,70 @@
+#include "sync_client.hpp"
+
+namespace mayfly {
+
+SyncClient::SyncClient(EngineOptions options)
+    : engine_(std::make_unique<Engine>(options, [this] {
+        {
+          const std::lock_guard lock(mutex_);
+          wake_ = true;
+        }
+        woken_.notify_one();
+      })) {}
+
+SyncClient::~SyncClient() {
+  engine_->begin_stop();
+  engine_->finish_stop();
+}
+
+Completion SyncClient::next() {
+  Completion completion;
+  while (!engine_->completions().take(completion)) {
+    std::unique_lock lock(mutex_);
+    woken_.wait(lock, [this] { return wake_; });
+    wake_ = false;
+  }
+  if (completion.vm != nullptr) completion.vm->settle(completion.op);
+  return completion;
+}
+
+Completion SyncClient::expect(OpKind op) {
+  Completion completion = next();
+  if (completion.op != op) throw KvmError(ErrorCode::Request, "another operation ended first");
+  if (completion.status != ErrorCode::None)
+    throw KvmError(completion.status, completion.text, completion.error_number);
+  return completion;
+}
+
+std::shared_ptr<Vm> SyncClient::create_vm(std::shared_ptr<const Plan> plan, std::span<const Engine::Load> load) {
+  auto vm = engine_->create_vm(std::move(plan), load);
+  expect(OpKind::Create);
+  return vm;
+}
+
+std::shared_ptr<Vm> SyncClient::create_vm(std::shared_ptr<const Snapshot> snapshot) {
+  auto vm = engine_->create_vm(std::move(snapshot));
+  expect(OpKind::Create);
+  return vm;
+}
+
+const Answer& SyncClient::run(Vm& vm, RequestBuilder& request) {
+  vm.post_run(request.bytes());
+  expect(OpKind::Run);
+  return vm.answer();
+}
+
+std::shared_ptr<const Snapshot> SyncClient::snapshot(Vm& vm) {
+  vm.post_snapshot();
+  return expect(OpKind::Snapshot).snapshot;
+}
+
+void SyncClient::restore(Vm& vm, std::shared_ptr<const Snapshot> snapshot) {
+  vm.post_restore(std::move(snapshot));
+  expect(OpKind::Restore);
+}
+
+void SyncClient::close(Vm& vm) {
+  if (vm.close(true)) expect(OpKind::Close);
+}
+
+}  // namespace mayfly

@@ -1,0 +1,246 @@
+#include "vm.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "clock.hpp"
+#include "slot.hpp"
+
+namespace mayfly {
+namespace {
+
+// A longer budget is the same as this one: a day.
+constexpr uint64_t kMaxDeadlineUs = 86'400'000'000;
+
+}  // namespace
+
+Vm::Vm(uint32_t id, std::shared_ptr<Slot> slot, std::unique_ptr<GuestMemory> memory)
+    : id_(id),
+      slot_(std::move(slot)),
+      plan_(memory->shared_plan()),
+      interrupt_(std::make_shared<Interrupt>(slot_->kick_target())) {
+  body_.memory = std::move(memory);
+  block_ = std::make_unique<VmBlock>(*plan_);
+  slot_->adopt();
+}
+
+Vm::~Vm() { slot_->disown(); }
+
+void Vm::require_idle() const {
+  if (closed_) throw KvmError(ErrorCode::Closed, "the VM is closed");
+  if (slot_->stopping()) throw KvmError(ErrorCode::DriverClosed, "the driver is closed");
+  if (busy_) throw KvmError(ErrorCode::Busy, "an operation of this VM is under way");
+}
+
+void Vm::require_created() const {
+  require_idle();
+  if (!created_) throw KvmError(ErrorCode::Closed, "the VM was not created");
+  if (failed_) throw KvmError(ErrorCode::Hypervisor, "the VM had a host fault before; it can only be closed");
+}
+
+void Vm::post_create() {
+  require_idle();
+  slot_->post({shared_from_this(), OpKind::Create, nullptr});
+  busy_ = true;
+}
+
+void Vm::post_run(std::span<const uint8_t> request) {
+  require_created();
+  block_->put_request(request, *plan_);
+  const uint32_t flags = block_->request().flags;
+  const auto& base = body_.memory->base();
+  if ((flags & request_flags::kRestore) != 0 && base == nullptr)
+    throw KvmError(ErrorCode::Request, "a restore needs a snapshot, and this VM has none");
+  if ((flags & request_flags::kEntry) == 0) {
+    const bool can_go_on = (flags & request_flags::kRestore) != 0 ? base->vcpu().resumable : resumable_;
+    if (!can_go_on)
+      throw KvmError(ErrorCode::Request, "a run without an entry goes on after an OUT, where this guest does not stand");
+  }
+  posted_ns_ = monotonic_ns();
+  if ((flags & request_flags::kStartsCall) != 0) interrupt_->begin_call();
+  run_generation_ = interrupt_->call_active() ? interrupt_->generation() : 0;
+  busy_ = true;
+  try {
+    slot_->post({shared_from_this(), OpKind::Run, nullptr});
+  } catch (...) {
+    busy_ = false;
+    if ((flags & request_flags::kStartsCall) != 0) interrupt_->end_call();
+    throw;
+  }
+}
+
+void Vm::post_snapshot() {
+  require_created();
+  slot_->post({shared_from_this(), OpKind::Snapshot, nullptr});
+  busy_ = true;
+}
+
+void Vm::post_restore(std::shared_ptr<const Snapshot> snapshot) {
+  require_created();
+  if (snapshot->plan() != plan_ && !(*snapshot->plan() == *plan_))
+    throw KvmError(ErrorCode::SnapshotMismatch, "the snapshot was taken of a VM of another plan");
+  slot_->post({shared_from_this(), OpKind::Restore, std::move(snapshot)});
+  busy_ = true;
+}
+
+bool Vm::close(bool notify) {
+  if (closed_) return false;
+  closed_ = true;
+  close_notice_ = notify;
+  interrupt_->abandon();
+  if (slot_->stopping()) return false;
+  slot_->post({shared_from_this(), OpKind::Close, nullptr});
+  return notify;
+}
+
+void Vm::settle(OpKind op) noexcept {
+  if (op == OpKind::Close) {
+    block_.reset();
+    return;
+  }
+  if (op == OpKind::Create) created_ = true;
+  busy_ = false;
+}
+
+void Vm::read(uint64_t address, std::span<uint8_t> bytes) const {
+  require_created();
+  if (!plan_->contains(address, bytes.size())) throw KvmError(ErrorCode::Range, "the read leaves guest memory");
+  body_.memory->read(address, bytes);
+}
+
+void Vm::write(uint64_t address, std::span<const uint8_t> bytes) {
+  require_created();
+  if (!plan_->contains(address, bytes.size())) throw KvmError(ErrorCode::Range, "the write leaves guest memory");
+  body_.memory->write(address, bytes);
+}
+
+std::span<const uint8_t> Vm::outbox() const noexcept {
+  return {block_->outbox(), std::min<uint64_t>(answer().outbox_bytes, kOutboxBytes)};
+}
+
+template <typename Operation>
+Completion Vm::guarded(OpKind op, Operation&& operation) {
+  Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr};
+  try {
+    operation(completion);
+  } catch (const KvmError& error) {
+    completion.status = error.code();
+    completion.error_number = error.error_number();
+    completion.text = error.what();
+    failed_ = true;
+  } catch (const std::exception& error) {
+    completion.status = ErrorCode::Hypervisor;
+    completion.text = error.what();
+    failed_ = true;
+  }
+  return completion;
+}
+
+Completion Vm::create(std::unique_ptr<Shell> shell) {
+  return guarded(OpKind::Create, [&](Completion&) {
+    body_.shell = std::move(shell);
+    body_.shell->bind(*plan_, body_.memory->data());
+    body_.memory->attach(body_.shell->monitor());
+    if (const auto& base = body_.memory->base()) adopt_vcpu(base->vcpu());
+  });
+}
+
+Completion Vm::run(const SlotTools& tools) {
+  return guarded(OpKind::Run, [&](Completion&) { run_request(tools); });
+}
+
+void Vm::run_request(const SlotTools& tools) {
+  const uint64_t taken_ns = monotonic_ns();
+  VmBlock& block = *block_;
+  const Request request = block.request();  // a copy: the block is shared with the caller's side
+  Answer& answer = block.answer();
+  std::memset(&answer, 0, offsetof(Answer, registers));
+  answer.reason[0] = '\0';
+  answer.posted_ns = static_cast<double>(posted_ns_);
+  answer.taken_ns = static_cast<double>(taken_ns);
+
+  const bool restores = (request.flags & request_flags::kRestore) != 0;
+  const bool fresh = restores || (request.flags & request_flags::kEntry) != 0;
+  if (restores) {
+    answer.dirty_pages = body_.memory->restore().pages;
+    halt_sites_ = body_.memory->base()->vcpu().halt_sites;
+    answer.restored_ns = static_cast<double>(monotonic_ns());
+  } else {
+    answer.restored_ns = answer.taken_ns;
+  }
+  block.for_each_write(*plan_, [this](uint64_t address, std::span<const uint8_t> bytes) {
+    body_.memory->write(address, bytes);
+  });
+  block.trim();
+  if (fresh) prepare(request);
+  outbox_.begin(block.outbox(), fresh);
+
+  resumable_ = false;
+  GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, *interrupt_, tools.stopping, tools.timer,
+                tools.out_rip},
+               {run_generation_, deadline_for(request)}, answer);
+  run.until_settled();
+  resumable_ = run.resumable();
+  access_pending_ = run.access_pending();
+  answer.answered_ns = static_cast<double>(monotonic_ns());
+}
+
+void Vm::prepare(const Request& request) {
+  BackendVm& vm = body_.shell->vm();
+  if (access_pending_) {
+    vm.complete_pending();
+    access_pending_ = false;
+  }
+  if ((request.flags & request_flags::kEntry) != 0)
+    vm.set_entry(body_.shell->monitor().prepare_entry(request.entry));
+  else
+    vm.load(body_.memory->base()->vcpu().state);
+}
+
+uint64_t Vm::deadline_for(const Request& request) {
+  const bool same_call = run_generation_ != 0 && run_generation_ == deadline_generation_;
+  if (!same_call) call_deadline_ns_ = 0;
+  deadline_generation_ = run_generation_;
+  if (request.deadline_us != 0 && call_deadline_ns_ == 0)
+    call_deadline_ns_ = monotonic_ns() + std::min(request.deadline_us, kMaxDeadlineUs) * 1000;
+  return call_deadline_ns_;
+}
+
+Completion Vm::take_snapshot() {
+  return guarded(OpKind::Snapshot, [&](Completion& completion) {
+    GuestMemory& memory = *body_.memory;
+    BackendVm& vm = body_.shell->vm();
+    Snapshot::Vcpu vcpu;
+    vcpu.halt_sites = halt_sites_;
+    vcpu.resumable = resumable_;
+    if (resumable_) vm.save(vcpu.state);
+    completion.snapshot = Snapshot::take(plan_, memory.data(), memory.nonzero_candidates(), std::move(vcpu));
+    memory.set_base(completion.snapshot);
+    vm.forget_translations();
+  });
+}
+
+Completion Vm::restore(std::shared_ptr<const Snapshot> snapshot) {
+  return guarded(OpKind::Restore, [&](Completion&) {
+    body_.memory->restore_to(snapshot);
+    adopt_vcpu(snapshot->vcpu());
+  });
+}
+
+void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
+  BackendVm& vm = body_.shell->vm();
+  halt_sites_ = vcpu.halt_sites;
+  resumable_ = vcpu.resumable;
+  outbox_.forget_abort();
+  if (!vcpu.resumable) return;
+  if (access_pending_) vm.complete_pending();
+  access_pending_ = false;
+  vm.load(vcpu.state);
+}
+
+VmBody Vm::release() noexcept {
+  interrupt_->drop();
+  return std::move(body_);
+}
+
+}  // namespace mayfly

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "completion.hpp"
+#include "guest_memory.hpp"
+#include "guest_run.hpp"
+#include "interrupt.hpp"
+#include "shell.hpp"
+#include "vm_block.hpp"
+
+namespace mayfly {
+
+class Slot;
+
+/** What a VM owns of the host, freed together off the hot path. Destruction order: the shell goes first. */
+struct VmBody {
+  std::unique_ptr<GuestMemory> memory;
+  std::unique_ptr<Shell> shell;
+};
+
+/** What the slot's thread lends to an operation. */
+struct SlotTools {
+  DeadlineTimer& timer;
+  const std::atomic<bool>& stopping;
+  OutRip out_rip;
+};
+
+/**
+ * One VM, from the caller's side and from its slot's.
+ *
+ * Caller's thread: post_*, close, settle, read, write, answer. One operation at a time: `busy_` is set when it is
+ * posted and cleared by `settle`, which the caller calls for each completion it takes. Between the two, everything
+ * but `interrupt()` belongs to the slot's thread; the queue's and the list's mutexes order the hand-overs.
+ */
+class Vm : public std::enable_shared_from_this<Vm> {
+ public:
+  Vm(uint32_t id, std::shared_ptr<Slot> slot, std::unique_ptr<GuestMemory> memory);
+  Vm(const Vm&) = delete;
+  Vm& operator=(const Vm&) = delete;
+  ~Vm();
+
+  uint32_t id() const noexcept { return id_; }
+  const Plan& plan() const noexcept { return *plan_; }
+  const std::shared_ptr<Interrupt>& interrupt() const noexcept { return interrupt_; }
+
+  // Caller's thread. All throw KvmError (Busy, Closed, DriverClosed).
+  void post_create();
+  /** A request block with its writes (blocks.hpp). @throws also Request, Range. */
+  void post_run(std::span<const uint8_t> request);
+  void post_snapshot();
+  /** @throws also SnapshotMismatch. */
+  void post_restore(std::shared_ptr<const Snapshot> snapshot);
+  void end_call() noexcept { interrupt_->end_call(); }
+  /**
+   * Kills what runs and frees the VM. Idempotent. `notify`: whether a Close completion is wanted.
+   * @returns whether one will come: not for a second close, nor when the engine is stopping and frees all itself.
+   */
+  bool close(bool notify);
+  /** The completion of an operation was taken. */
+  void settle(OpKind op) noexcept;
+  /** @throws also Range. */
+  void read(uint64_t address, std::span<uint8_t> bytes) const;
+  void write(uint64_t address, std::span<const uint8_t> bytes);
+  /** Of the last run, valid until the next operation. */
+  const Answer& answer() const noexcept { return block_->answer(); }
+  std::span<const uint8_t> outbox() const noexcept;
+
+  // Slot's thread.
+  Completion create(std::unique_ptr<Shell> shell);
+  Completion run(const SlotTools& tools);
+  Completion take_snapshot();
+  Completion restore(std::shared_ptr<const Snapshot> snapshot);
+  /** Takes the body out; the VM is dropped. */
+  VmBody release() noexcept;
+  bool wants_close_notice() const noexcept { return close_notice_; }
+
+ private:
+  void require_idle() const;
+  void require_created() const;
+  void adopt_vcpu(const Snapshot::Vcpu& vcpu);
+  void prepare(const Request& request);
+  void run_request(const SlotTools& tools);
+  uint64_t deadline_for(const Request& request);
+  template <typename Operation>
+  Completion guarded(OpKind op, Operation&& operation);
+
+  const uint32_t id_;
+  const std::shared_ptr<Slot> slot_;
+  const std::shared_ptr<const Plan> plan_;
+  const std::shared_ptr<Interrupt> interrupt_;
+  // Apart from the body: the answer of a run may be read after the body went to the reaper.
+  std::unique_ptr<VmBlock> block_;
+  VmBody body_;
+
+  // Caller's thread.
+  bool busy_ = false;
+  bool created_ = false;
+  bool closed_ = false;
+  bool close_notice_ = false;
+
+  // Whoever owns the VM at the moment (see above).
+  uint64_t posted_ns_ = 0;
+  uint64_t run_generation_ = 0;
+  uint64_t deadline_generation_ = 0;
+  uint64_t call_deadline_ns_ = 0;
+  Outbox outbox_;
+  HaltSites halt_sites_;
+  bool resumable_ = false;
+  bool access_pending_ = false;
+  // A host fault left the VM in a state that nobody can vouch for: it only closes.
+  bool failed_ = false;
+};
+
+}  // namespace mayfly
