@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createKvmDriver, loadSandbox, type Sandbox } from '@mayfly/hypervisor';
+import { FloorProcess } from '../floor-process.js';
+import { type BenchContext, type Benchmark, type Row, row } from '../row.js';
+
+const ROUNDS = 20;
+const CALLS = 200;
+const WARM_CALLS = 3000;
+/** Host calls of one guest call: enough that entry and exit of the call are under a percent. */
+const HOST_CALLS = 200;
+
+/** Interleaves rounds of ours with rounds of the bare exit, so that both see the same machine. */
+async function measure(context: BenchContext, ours: (count: number) => Promise<number[]>) {
+  const floor = new FloorProcess(path.join(context.root, 'test/bench/build/floor-server'));
+  const samples: { ours: number[]; floor: number[] } = { ours: [], floor: [] };
+  try {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      samples.floor.push(...(await floor.exitsUs(CALLS)));
+      samples.ours.push(...(await ours(CALLS)));
+    }
+  } finally {
+    await floor.close();
+  }
+  return samples;
+}
+
+async function withSandbox(
+  context: BenchContext,
+  guest: string,
+  use: (sandbox: Sandbox) => Promise<Row[]>,
+): Promise<Row[]> {
+  const driver = await createKvmDriver({ slots: 1 });
+  try {
+    const loaded = await loadSandbox(
+      driver,
+      await readFile(path.join(context.root, `guests/build/${guest}.elf`)),
+    );
+    loaded.registerHostFunction('Tick', { params: ['int'], returns: 'int' }, (_ctx, value) => value);
+    return await use(await loaded.evolve());
+  } finally {
+    await driver.close();
+  }
+}
+
+/** The awaited call of the SDK's echo with complete restore, one at a time. */
+export const guestCallJs: Benchmark = {
+  rows: ['guest-call-js'],
+  run: (context) =>
+    withSandbox(context, 'echo', async (sandbox) => {
+      const call = async () => {
+        const report = await sandbox.invoke(
+          'EchoString',
+          [{ type: 'string', value: 'hello world' }],
+          'string',
+          {
+            timeoutMs: 1000,
+          },
+        );
+        if (report.outcome !== 'succeeded') throw new TypeError(`echo ended in ${report.outcome}`);
+      };
+      for (let i = 0; i < WARM_CALLS; i += 1) await call();
+      const samples = await measure(context, async (count) => {
+        const durations: number[] = [];
+        for (let i = 0; i < count; i += 1) {
+          const started = process.hrtime.bigint();
+          await call();
+          durations.push(Number(process.hrtime.bigint() - started) / 1000);
+        }
+        return durations;
+      });
+      return [row('guest-call-js', 'us', samples.ours, samples.floor)];
+    }),
+};
+
+/** One round trip to a JavaScript host function, as the guest sees it: a call that makes many, divided. */
+export const hostCallJs: Benchmark = {
+  rows: ['host-call-js'],
+  run: (context) =>
+    withSandbox(context, 'hostcalls', async (sandbox) => {
+      const call = async () => {
+        const report = await sandbox.invoke('CallHost', [{ type: 'int', value: HOST_CALLS }], 'int', {
+          timeoutMs: 5000,
+        });
+        if (report.hostCalls !== HOST_CALLS)
+          throw new TypeError(`${report.hostCalls} host calls: ${report.outcome}`);
+        return report.phases.runUs / HOST_CALLS;
+      };
+      for (let i = 0; i < 20; i += 1) await call();
+      const samples = await measure(context, async (count) => {
+        const durations: number[] = [];
+        for (let i = 0; i < count / 20; i += 1) durations.push(await call());
+        return durations;
+      });
+      return [row('host-call-js', 'us', samples.ours, samples.floor)];
+    }),
+};
