@@ -93,6 +93,14 @@ bool Vm::close(bool notify) {
   return notify;
 }
 
+void Vm::abandon() noexcept {
+  try {
+    close(false);
+  } catch (const std::exception&) {
+    // The slot began to stop meanwhile: the engine frees the VM.
+  }
+}
+
 void Vm::settle(OpKind op) noexcept {
   if (op == OpKind::Close) {
     block_.reset();
@@ -115,6 +123,7 @@ void Vm::write(uint64_t address, std::span<const uint8_t> bytes) {
 }
 
 std::span<const uint8_t> Vm::outbox() const noexcept {
+  if (busy_ || block_ == nullptr) return {};
   return {block_->outbox(), std::min<uint64_t>(answer().outbox_bytes, kOutboxBytes)};
 }
 

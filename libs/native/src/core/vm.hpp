@@ -59,6 +59,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
    * @returns whether one will come: not for a second close, nor when the engine is stopping and frees all itself.
    */
   bool close(bool notify);
+  /** Frees the VM when nobody is left to wait for it. Never throws. */
+  void abandon() noexcept;
   /** The completion of an operation was taken. */
   void settle(OpKind op) noexcept;
   /** @throws also Range. */
@@ -66,6 +68,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void write(uint64_t address, std::span<const uint8_t> bytes);
   /** Of the last run, valid until the next operation. */
   const Answer& answer() const noexcept { return block_->answer(); }
+  /** Entries of the last run (blocks.hpp), valid until the next operation; empty while one is under way. */
   std::span<const uint8_t> outbox() const noexcept;
 
   // Slot's thread.

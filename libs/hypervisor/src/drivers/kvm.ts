@@ -1,0 +1,352 @@
+import { availableParallelism } from 'node:os';
+import {
+  CompletionRecords,
+  loadBinding,
+  NativeCode,
+  type NativeDriver,
+  type NativeInterrupt,
+  type NativeSnapshot,
+  type NativeVm,
+  Op,
+  RequestWriter,
+  readFailure,
+} from '@mayfly/native';
+import type {
+  DriverInterrupt,
+  DriverSnapshot,
+  DriverVm,
+  HypervisorDriver,
+  MemoryWrite,
+  RunAnswer,
+  RunRequest,
+  VmPlan,
+} from '../driver.js';
+import { type HYPERVISOR_ERRORS, hypervisorError } from '../errors.js';
+
+export interface KvmDriverOptions {
+  /** vCPU threads, and with them calls that run at once. @defaultValue the number of usable cores */
+  readonly slots?: number;
+  /** VM shells created ahead in the background. @defaultValue 2 */
+  readonly spareShells?: number;
+  /** The signal that interrupts a guest is SIGRTMIN plus this. @defaultValue 0 */
+  readonly signalOffset?: number;
+}
+
+type ErrorName = keyof typeof HYPERVISOR_ERRORS;
+
+const ERROR_OF_CODE: Record<number, ErrorName> = {
+  [NativeCode.Plan]: 'MAYFLY_ERR_VM_PLAN',
+  [NativeCode.Request]: 'MAYFLY_ERR_VM_REQUEST',
+  [NativeCode.Range]: 'MAYFLY_ERR_VM_RANGE',
+  [NativeCode.Busy]: 'MAYFLY_ERR_VM_BUSY',
+  [NativeCode.Closed]: 'MAYFLY_ERR_VM_CLOSED',
+  [NativeCode.SnapshotMismatch]: 'MAYFLY_ERR_VM_SNAPSHOT_MISMATCH',
+  [NativeCode.NoHypervisor]: 'MAYFLY_ERR_NO_HYPERVISOR',
+  [NativeCode.Hypervisor]: 'MAYFLY_ERR_HYPERVISOR',
+  [NativeCode.DriverClosed]: 'MAYFLY_ERR_DRIVER_CLOSED',
+  [NativeCode.Option]: 'MAYFLY_ERR_VM_REQUEST',
+};
+
+const RECORDS_PER_DRAIN = 16;
+const MAX_SLOTS = 256;
+const MAX_SPARE_SHELLS = 64;
+const MAX_SIGNAL_OFFSET = 64;
+
+function failure(code: number, text: string, errno: number, cause?: unknown) {
+  return hypervisorError(ERROR_OF_CODE[code] ?? 'MAYFLY_ERR_HYPERVISOR', text, {
+    ...(cause === undefined ? {} : { cause }),
+    ...(errno === 0 ? {} : { details: { errno } }),
+  });
+}
+
+/** The addon's errors become ours; anything else is a fault of the host. */
+function translate(error: unknown) {
+  const native = readFailure(error);
+  if (native !== undefined) return failure(native.code, native.text, native.errno);
+  return hypervisorError('MAYFLY_ERR_HYPERVISOR', 'The native core failed', { cause: error });
+}
+
+function translated<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+function requireWhole(value: number, name: string, max: number, code: ErrorName, min = 0): void {
+  if (!Number.isSafeInteger(value) || value < min || value > max)
+    throw hypervisorError(code, `${name} must be a whole number from ${min} to ${max}, not ${String(value)}`);
+}
+
+function requireWrites(writes: readonly MemoryWrite[], name: string, code: ErrorName): void {
+  for (const [i, write] of writes.entries()) {
+    requireWhole(write.address, `${name}[${i}].address`, Number.MAX_SAFE_INTEGER, code);
+    if (!(write.bytes instanceof Uint8Array))
+      throw hypervisorError(code, `${name}[${i}].bytes must be a Uint8Array`);
+  }
+}
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+class KvmInterrupt implements DriverInterrupt {
+  readonly #native: NativeInterrupt;
+
+  constructor(native: NativeInterrupt) {
+    this.#native = native;
+  }
+  kill(): boolean {
+    return this.#native.kill();
+  }
+  get dropped(): boolean {
+    return this.#native.dropped();
+  }
+  get callActive(): boolean {
+    return this.#native.callActive();
+  }
+  get generation(): bigint {
+    return this.#native.generation();
+  }
+}
+
+class KvmSnapshot implements DriverSnapshot {
+  readonly memoryBytes: number;
+  readonly native: NativeSnapshot;
+
+  constructor(native: NativeSnapshot) {
+    this.native = native;
+    this.memoryBytes = native.memoryBytes();
+  }
+  close(): void {
+    this.native.close();
+  }
+}
+
+function nativeSnapshot(snapshot: DriverSnapshot): NativeSnapshot {
+  if (snapshot instanceof KvmSnapshot) return snapshot.native;
+  throw hypervisorError('MAYFLY_ERR_VM_SNAPSHOT_MISMATCH', 'The snapshot is of another driver');
+}
+
+class KvmVm implements DriverVm {
+  readonly memoryBytes: number;
+  readonly interrupt: DriverInterrupt;
+  readonly native: NativeVm;
+  /** Of the operation under way, and of the close. */
+  operation: Waiting | undefined;
+  closing: Waiting | undefined;
+  readonly #driver: KvmDriver;
+  #closed: Promise<void> | undefined;
+
+  constructor(driver: KvmDriver, native: NativeVm, memoryBytes: number) {
+    this.#driver = driver;
+    this.native = native;
+    this.memoryBytes = memoryBytes;
+    this.interrupt = new KvmInterrupt(native.interrupt());
+  }
+
+  read(address: number, lengthBytes: number): Uint8Array {
+    requireWhole(address, 'address', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_RANGE');
+    requireWhole(lengthBytes, 'lengthBytes', this.memoryBytes, 'MAYFLY_ERR_VM_RANGE');
+    const bytes = new Uint8Array(lengthBytes);
+    translated(() => this.native.read(address, bytes));
+    return bytes;
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    requireWrites([{ address, bytes }], 'write', 'MAYFLY_ERR_VM_RANGE');
+    translated(() => this.native.write(address, bytes));
+  }
+
+  run(request: RunRequest): Promise<RunAnswer> {
+    return this.#start(() => {
+      if (request.writes !== undefined) requireWrites(request.writes, 'writes', 'MAYFLY_ERR_VM_REQUEST');
+      if (request.deadlineUs !== undefined)
+        requireWhole(request.deadlineUs, 'deadlineUs', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_REQUEST');
+      const { requests } = this.#driver;
+      const length = requests.pack(request);
+      this.native.run(requests.bytes, length);
+    });
+  }
+
+  endCall(): void {
+    this.native.endCall();
+  }
+
+  snapshot(): Promise<DriverSnapshot> {
+    return this.#start(() => this.native.snapshot());
+  }
+
+  restore(snapshot: DriverSnapshot): Promise<void> {
+    return this.#start(() => this.native.restore(nativeSnapshot(snapshot)));
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= new Promise<unknown>((resolve, reject) => {
+      if (this.native.close()) {
+        this.closing = { resolve, reject };
+        this.#driver.expect(this);
+      } else {
+        resolve(this.#driver.close());
+      }
+    }).then(() => undefined);
+    return this.#closed;
+  }
+
+  /** Waits for the operation that was posted at construction. */
+  created(): Promise<unknown> {
+    return this.#wait();
+  }
+
+  #start<T>(post: () => void): Promise<T> {
+    try {
+      post();
+    } catch (error) {
+      return Promise.reject(error instanceof Error && 'definition' in error ? error : translate(error));
+    }
+    return this.#wait();
+  }
+
+  #wait<T>(): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.operation = { resolve: resolve as (value: unknown) => void, reject };
+      this.#driver.expect(this);
+    });
+  }
+}
+
+class KvmDriver implements HypervisorDriver {
+  readonly name = 'kvm';
+  readonly requests = new RequestWriter();
+  readonly #native: NativeDriver;
+  readonly #records = new CompletionRecords(RECORDS_PER_DRAIN);
+  /** VMs with an operation under way: a forgotten idle one can be collected, and is closed then. */
+  readonly #expected = new Map<number, KvmVm>();
+  #closed: Promise<void> | undefined;
+  #resolveClosed: (() => void) | undefined;
+
+  constructor(options: Required<KvmDriverOptions>) {
+    const { Driver } = loadBinding();
+    this.#native = new Driver(options.slots, options.spareShells, options.signalOffset, () => this.#drain());
+  }
+
+  async createVm(plan: VmPlan): Promise<DriverVm> {
+    const output = plan.outputBuffer ?? { address: 0, lengthBytes: 0 };
+    const numbers = plan.regions.flatMap(({ address, lengthBytes, rights }) => [
+      address,
+      lengthBytes,
+      rights,
+    ]);
+    requireWhole(plan.memoryBytes, 'memoryBytes', 2 ** 30, 'MAYFLY_ERR_VM_PLAN', 1);
+    for (const number of [...numbers, output.address, output.lengthBytes])
+      requireWhole(number, 'a number of the plan', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_PLAN');
+    for (const { rights } of plan.regions) requireWhole(rights, 'rights', 15, 'MAYFLY_ERR_VM_PLAN');
+    requireWrites(plan.load, 'load', 'MAYFLY_ERR_VM_PLAN');
+    const native = translated(() =>
+      this.#native.createVm(
+        plan.memoryBytes,
+        Float64Array.from(numbers),
+        Float64Array.of(output.address, output.lengthBytes),
+        Float64Array.from(plan.load, ({ address }) => address),
+        plan.load.map(({ bytes }) => bytes),
+      ),
+    );
+    return this.#adopt(native, plan.memoryBytes);
+  }
+
+  async createVmFromSnapshot(snapshot: DriverSnapshot): Promise<DriverVm> {
+    const source = nativeSnapshot(snapshot);
+    const native = translated(() => this.#native.createVmFromSnapshot(source));
+    return this.#adopt(native, snapshot.memoryBytes);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+      this.#native.close();
+    });
+    return this.#closed;
+  }
+
+  expect(vm: KvmVm): void {
+    this.#expected.set(vm.native.id(), vm);
+  }
+
+  async #adopt(native: NativeVm, memoryBytes: number): Promise<KvmVm> {
+    const vm = new KvmVm(this, native, memoryBytes);
+    try {
+      await vm.created();
+    } catch (error) {
+      await vm.close();
+      throw error;
+    }
+    return vm;
+  }
+
+  /** Called when operations have ended; nothing in here throws into the addon. */
+  #drain(): void {
+    let count: number;
+    do {
+      count = this.#native.drain(this.#records.bytes);
+      for (let i = 0; i < count; i++) this.#settle(i);
+    } while (count === RECORDS_PER_DRAIN);
+  }
+
+  #settle(index: number): void {
+    const op = this.#records.op(index);
+    if (op === Op.EngineClosed) {
+      this.#native.finish();
+      this.#resolveClosed?.();
+      return;
+    }
+    const id = this.#records.vm(index);
+    const vm = this.#expected.get(id);
+    if (vm === undefined) return;
+    const waiting = op === Op.Close ? vm.closing : vm.operation;
+    if (op === Op.Close) vm.closing = undefined;
+    else vm.operation = undefined;
+    if (vm.closing === undefined && vm.operation === undefined) this.#expected.delete(id);
+    if (waiting === undefined) return;
+    try {
+      waiting.resolve(this.#result(index, op, vm));
+    } catch (error) {
+      waiting.reject(error);
+    }
+  }
+
+  #result(index: number, op: number, vm: KvmVm): unknown {
+    const status = this.#records.status(index);
+    if (status === NativeCode.None && op === Op.Run) return this.#records.answer(index, vm.native);
+    const detail = this.#native.detail(index);
+    if (status !== NativeCode.None) throw failure(status, detail.text ?? '', detail.errno ?? 0);
+    return detail.snapshot === undefined ? undefined : new KvmSnapshot(detail.snapshot);
+  }
+}
+
+/**
+ * A driver over KVM of this host.
+ * @throws MAYFLY_ERR_NO_HYPERVISOR with the reason: the addon is not built, no `/dev/kvm`, no permission, a
+ * missing capability, or a probe guest that did not run. MAYFLY_ERR_VM_REQUEST for an option out of its range.
+ */
+export async function createKvmDriver(options: KvmDriverOptions = {}): Promise<HypervisorDriver> {
+  const slots = options.slots ?? Math.max(1, availableParallelism());
+  const spareShells = options.spareShells ?? 2;
+  const signalOffset = options.signalOffset ?? 0;
+  requireWhole(slots, 'slots', MAX_SLOTS, 'MAYFLY_ERR_VM_REQUEST', 1);
+  requireWhole(spareShells, 'spareShells', MAX_SPARE_SHELLS, 'MAYFLY_ERR_VM_REQUEST');
+  requireWhole(signalOffset, 'signalOffset', MAX_SIGNAL_OFFSET, 'MAYFLY_ERR_VM_REQUEST');
+  try {
+    return new KvmDriver({ slots, spareShells, signalOffset });
+  } catch (error) {
+    if (readFailure(error) !== undefined) throw translate(error);
+    throw hypervisorError(
+      'MAYFLY_ERR_NO_HYPERVISOR',
+      'The native addon does not load; build it with `make -C libs/native`',
+      {
+        cause: error,
+      },
+    );
+  }
+}

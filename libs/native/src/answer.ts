@@ -1,0 +1,191 @@
+import type { NativeVm } from './binding.js';
+import { REGISTER_NAMES, type RegisterValues } from './registers.js';
+
+/** Operations, as the records name them (`src/core/completion.hpp`). */
+export const Op = { Create: 0, Run: 1, Snapshot: 2, Restore: 3, Close: 4, EngineClosed: 5 } as const;
+
+export type AnswerExit =
+  | { readonly kind: 'halt' }
+  | { readonly kind: 'io-out'; readonly port: number; readonly sizeBytes: number; readonly value: number }
+  | { readonly kind: 'io-in'; readonly port: number; readonly sizeBytes: number }
+  | {
+      readonly kind: 'exception';
+      readonly vector: number;
+      readonly errorCode: bigint;
+      readonly rip: bigint;
+      readonly address: bigint;
+    }
+  | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
+  | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
+  | { readonly kind: 'shutdown' }
+  | { readonly kind: 'unknown'; readonly reason: string }
+  | { readonly kind: 'protocol'; readonly reason: string };
+
+export interface AnswerOutboxEntry {
+  readonly port: number;
+  readonly bytes: Uint8Array;
+}
+
+const RECORD_BYTES = 512;
+const HEADER_BYTES = 16;
+// Offsets in an answer (`src/core/blocks.hpp`), of which the first words are 32 bits wide.
+const ERROR_CODE_BYTE = 40;
+const TIMES_BYTE = 64;
+const REGISTERS_BYTE = 112;
+const REASON_BYTE = 256;
+const REASON_BYTES = 240;
+const FLAG_BY_DEADLINE = 1;
+const FLAG_MMIO_WRITE = 2;
+const OUTBOX_HEADER_BYTES = 8;
+
+const text = new TextDecoder();
+
+/** How a run ended. Registers are decoded when somebody asks for them. */
+export class NativeAnswer {
+  #registers: BigUint64Array | undefined;
+  #decoded: RegisterValues | undefined;
+
+  constructor(
+    readonly exit: AnswerExit,
+    readonly outbox: readonly AnswerOutboxEntry[],
+    readonly outboxDropped: number,
+    readonly phases: { queuedNs: number; restoreNs: number; runNs: number },
+    readonly exits: number,
+    readonly dirtyPages: number,
+    registers: BigUint64Array,
+  ) {
+    this.#registers = registers;
+  }
+
+  get regs(): RegisterValues {
+    if (this.#decoded === undefined) {
+      const words = this.#registers as BigUint64Array;
+      const values = {} as RegisterValues;
+      REGISTER_NAMES.forEach((name, i) => {
+        values[name] = words[i] as bigint;
+      });
+      this.#decoded = values;
+      this.#registers = undefined;
+    }
+    return this.#decoded;
+  }
+}
+
+/** The array that `drain` fills, and its reader. */
+export class CompletionRecords {
+  readonly capacity: number;
+  readonly bytes: Uint8Array;
+  readonly #words: Uint32Array;
+  readonly #doubles: Float64Array;
+  readonly #quads: BigUint64Array;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    const buffer = new ArrayBuffer(capacity * RECORD_BYTES);
+    this.bytes = new Uint8Array(buffer);
+    this.#words = new Uint32Array(buffer);
+    this.#doubles = new Float64Array(buffer);
+    this.#quads = new BigUint64Array(buffer);
+  }
+
+  vm(index: number): number {
+    return this.#word(index, 0);
+  }
+  op(index: number): number {
+    return this.#word(index, 4);
+  }
+  status(index: number): number {
+    return this.#word(index, 8);
+  }
+
+  /** The answer of a run, which fetches the outbox from its VM where there is one. */
+  answer(index: number, vm: NativeVm): NativeAnswer {
+    const at = HEADER_BYTES;
+    const outboxEntries = this.#word(index, at + 28);
+    const time = (index * RECORD_BYTES + at + TIMES_BYTE) / 8;
+    const [posted, taken, restored, entered, left] = this.#doubles.subarray(time, time + 5) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    const registers = (index * RECORD_BYTES + at + REGISTERS_BYTE) / 8;
+    return new NativeAnswer(
+      this.#exit(index),
+      outboxEntries === 0 ? [] : readOutbox(vm.outbox(), outboxEntries),
+      this.#word(index, at + 36),
+      { queuedNs: taken - posted, restoreNs: restored - taken, runNs: left - entered },
+      this.#word(index, at + 20),
+      this.#word(index, at + 24),
+      this.#quads.slice(registers, registers + REGISTER_NAMES.length),
+    );
+  }
+
+  #exit(index: number): AnswerExit {
+    const at = HEADER_BYTES;
+    const flags = this.#word(index, at + 4);
+    const number = this.#word(index, at + 8);
+    const sizeBytes = this.#word(index, at + 12);
+    switch (this.#word(index, at)) {
+      case 0:
+        return { kind: 'halt' };
+      case 1:
+        return { kind: 'io-out', port: number, sizeBytes, value: this.#word(index, at + 16) };
+      case 2:
+        return { kind: 'io-in', port: number, sizeBytes };
+      case 3:
+        return {
+          kind: 'exception',
+          vector: number,
+          errorCode: this.#quad(index, at + ERROR_CODE_BYTE),
+          rip: this.#quad(index, at + ERROR_CODE_BYTE + 8),
+          address: this.#quad(index, at + ERROR_CODE_BYTE + 16),
+        };
+      case 4:
+        return {
+          kind: 'mmio',
+          address: this.#quad(index, at + ERROR_CODE_BYTE + 16),
+          write: (flags & FLAG_MMIO_WRITE) !== 0,
+          lengthBytes: sizeBytes,
+        };
+      case 5:
+        return { kind: 'cancelled', by: (flags & FLAG_BY_DEADLINE) !== 0 ? 'deadline' : 'kill' };
+      case 6:
+        return { kind: 'shutdown' };
+      case 8:
+        return { kind: 'protocol', reason: this.#reason(index) };
+      default:
+        return { kind: 'unknown', reason: this.#reason(index) };
+    }
+  }
+
+  #reason(index: number): string {
+    const start = index * RECORD_BYTES + HEADER_BYTES + REASON_BYTE;
+    const bytes = this.bytes.subarray(start, start + REASON_BYTES);
+    const end = bytes.indexOf(0);
+    return text.decode(bytes.subarray(0, end < 0 ? REASON_BYTES : end));
+  }
+
+  #word(index: number, byte: number): number {
+    return this.#words[(index * RECORD_BYTES + byte) / 4] as number;
+  }
+
+  #quad(index: number, byte: number): bigint {
+    return this.#quads[(index * RECORD_BYTES + byte) / 8] as bigint;
+  }
+}
+
+function readOutbox(bytes: Uint8Array, count: number): AnswerOutboxEntry[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries: AnswerOutboxEntry[] = [];
+  let offset = 0;
+  while (entries.length < count && offset + OUTBOX_HEADER_BYTES <= bytes.length) {
+    const port = view.getUint32(offset, true);
+    const length = view.getUint32(offset + 4, true);
+    offset += OUTBOX_HEADER_BYTES;
+    entries.push({ port, bytes: bytes.slice(offset, offset + length) });
+    offset += (length + 7) & ~7;
+  }
+  return entries;
+}

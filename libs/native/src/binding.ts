@@ -1,0 +1,67 @@
+import { createRequire } from 'node:module';
+
+/** The addon's classes, as `src/binding` defines them. Numbers are whole; bytes are copied on the way in and out. */
+export interface NativeBinding {
+  /** `onWake` runs when operations have ended: call `drain` until it returns less than the array holds. */
+  readonly Driver: new (
+    slots: number,
+    spareShells: number,
+    signalOffset: number,
+    onWake: () => void,
+  ) => NativeDriver;
+}
+
+export interface NativeDriver {
+  /** @param regions address, length, rights of each, flat. @param output address and length; 0, 0 for none. */
+  createVm(
+    memoryBytes: number,
+    regions: Float64Array,
+    output: Float64Array,
+    loadAddresses: Float64Array,
+    load: readonly Uint8Array[],
+  ): NativeVm;
+  createVmFromSnapshot(snapshot: NativeSnapshot): NativeVm;
+  /** Writes records (`blocks.ts`) of ended operations, as many as fit. @returns how many. */
+  drain(records: Uint8Array): number;
+  /** What a record of the last `drain` has beside its numbers. */
+  detail(index: number): { text?: string; errno?: number; snapshot?: NativeSnapshot };
+  /** Begins to stop; a record of `Op.EngineClosed` tells when it has. */
+  close(): void;
+  /** After that record: joins the last thread and lets go of `onWake`. */
+  finish(): void;
+}
+
+/** Operations throw at once what is wrong with them; else a record tells how they ended. */
+export interface NativeVm {
+  id(): number;
+  interrupt(): NativeInterrupt;
+  /** @param block a request of `length` bytes (`blocks.ts`). */
+  run(block: Uint8Array, length: number): void;
+  snapshot(): void;
+  restore(snapshot: NativeSnapshot): void;
+  /** Fills `target` from guest memory. */
+  read(address: number, target: Uint8Array): void;
+  write(address: number, bytes: Uint8Array): void;
+  /** The outbox of the last run. */
+  outbox(): Uint8Array;
+  endCall(): void;
+  /** @returns whether a record of the close will come; false when the driver frees the VM. */
+  close(): boolean;
+}
+
+export interface NativeSnapshot {
+  memoryBytes(): number;
+  close(): void;
+}
+
+export interface NativeInterrupt {
+  kill(): boolean;
+  dropped(): boolean;
+  callActive(): boolean;
+  generation(): bigint;
+}
+
+/** Loads the addon that `make -C libs/native` builds. @throws what the module loader throws when it is missing. */
+export function loadBinding(): NativeBinding {
+  return createRequire(import.meta.url)('../build/mayfly.node') as NativeBinding;
+}

@@ -1,0 +1,25 @@
+#include "module.hpp"
+
+#include "driver_wrap.hpp"
+#include "vm_wrap.hpp"
+
+namespace mayfly::binding {
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* module = new Module();  // owned by the environment, which deletes it at its end
+  env.SetInstanceData(module);
+  module->vm_class = Napi::Persistent(VmWrap::define(env));
+  module->snapshot_class = Napi::Persistent(SnapshotWrap::define(env));
+  module->interrupt_class = Napi::Persistent(InterruptWrap::define(env));
+  exports.Set("Driver", DriverWrap::define(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace mayfly::binding
+
+static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
+  return mayfly::binding::init(env, exports);
+}
+NODE_API_MODULE(mayfly, init_addon)

@@ -1,0 +1,155 @@
+#include "vm_wrap.hpp"
+
+#include <cstring>
+
+#include "arguments.hpp"
+#include "module.hpp"
+
+namespace mayfly::binding {
+namespace {
+
+constexpr napi_type_tag kSnapshotTag = {0x6d61796c79736e61, 0x70686f7400000001};
+
+}  // namespace
+
+Napi::Function InterruptWrap::define(Napi::Env env) {
+  return DefineClass(env, "Interrupt",
+                     {
+                         InstanceMethod("kill", &InterruptWrap::kill),
+                         InstanceMethod("dropped", &InterruptWrap::dropped),
+                         InstanceMethod("callActive", &InterruptWrap::call_active),
+                         InstanceMethod("generation", &InterruptWrap::generation),
+                     });
+}
+
+Napi::Value InterruptWrap::create(Napi::Env env, std::shared_ptr<Interrupt> interrupt) {
+  Napi::Object object = module_of(env).interrupt_class.New({});
+  Unwrap(object)->interrupt_ = std::move(interrupt);
+  return object;
+}
+
+Napi::Value InterruptWrap::kill(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), interrupt_ != nullptr && interrupt_->kill());
+}
+Napi::Value InterruptWrap::dropped(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), interrupt_ == nullptr || interrupt_->dropped());
+}
+Napi::Value InterruptWrap::call_active(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), interrupt_ != nullptr && interrupt_->call_active());
+}
+Napi::Value InterruptWrap::generation(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), interrupt_ == nullptr ? uint64_t{0} : interrupt_->generation());
+}
+
+Napi::Function SnapshotWrap::define(Napi::Env env) {
+  return DefineClass(env, "Snapshot",
+                     {
+                         InstanceMethod("memoryBytes", &SnapshotWrap::memory_bytes),
+                         InstanceMethod("close", &SnapshotWrap::close),
+                     });
+}
+
+Napi::Value SnapshotWrap::create(Napi::Env env, std::shared_ptr<const Snapshot> snapshot) {
+  Napi::Object object = module_of(env).snapshot_class.New({});
+  object.TypeTag(&kSnapshotTag);
+  Unwrap(object)->snapshot_ = std::move(snapshot);
+  return object;
+}
+
+std::shared_ptr<const Snapshot> SnapshotWrap::unwrap(const Napi::Value& value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kSnapshotTag))
+    refuse(value.Env(), "expected a snapshot");
+  std::shared_ptr<const Snapshot> snapshot = Unwrap(value.As<Napi::Object>())->snapshot_;
+  if (snapshot == nullptr) throw KvmError(ErrorCode::Closed, "the snapshot is closed");
+  return snapshot;
+}
+
+Napi::Value SnapshotWrap::memory_bytes(const Napi::CallbackInfo& info) {
+  const double bytes = snapshot_ == nullptr ? 0 : static_cast<double>(snapshot_->plan()->memory_bytes());
+  return Napi::Number::New(info.Env(), bytes);
+}
+
+Napi::Function VmWrap::define(Napi::Env env) {
+  return DefineClass(env, "Vm",
+                     {
+                         InstanceMethod("id", &VmWrap::id),
+                         InstanceMethod("interrupt", &VmWrap::interrupt),
+                         InstanceMethod("run", &VmWrap::run),
+                         InstanceMethod("snapshot", &VmWrap::snapshot),
+                         InstanceMethod("restore", &VmWrap::restore),
+                         InstanceMethod("read", &VmWrap::read),
+                         InstanceMethod("write", &VmWrap::write),
+                         InstanceMethod("outbox", &VmWrap::outbox),
+                         InstanceMethod("endCall", &VmWrap::end_call),
+                         InstanceMethod("close", &VmWrap::close),
+                     });
+}
+
+Napi::Value VmWrap::create(Napi::Env env, std::shared_ptr<Vm> vm, std::shared_ptr<Wake> wake) {
+  Napi::Object object = module_of(env).vm_class.New({});
+  VmWrap* wrap = Unwrap(object);
+  wrap->vm_ = std::move(vm);
+  wrap->wake_ = std::move(wake);
+  return object;
+}
+
+VmWrap::~VmWrap() {
+  // Frees what nobody closed. At the end of the environment the engine has stopped, and there is nothing to post.
+  if (vm_ != nullptr) vm_->abandon();
+}
+
+Vm& VmWrap::vm(const Napi::CallbackInfo& info) const {
+  if (vm_ == nullptr) refuse(info.Env(), "not a VM of a driver");
+  return *vm_;
+}
+
+Napi::Value VmWrap::id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), vm(info).id()); }
+
+Napi::Value VmWrap::interrupt(const Napi::CallbackInfo& info) {
+  return InterruptWrap::create(info.Env(), vm(info).interrupt());
+}
+
+void VmWrap::run(const Napi::CallbackInfo& info) {
+  const std::span<uint8_t> bytes = to_bytes(info[0]);
+  const uint64_t length = to_u64(info[1]);
+  if (length > bytes.size()) refuse(info.Env(), "the request is longer than its array");
+  translated(info.Env(), [&] { vm(info).post_run(bytes.first(length)); });
+  wake_->pending();
+}
+
+void VmWrap::snapshot(const Napi::CallbackInfo& info) {
+  translated(info.Env(), [&] { vm(info).post_snapshot(); });
+  wake_->pending();
+}
+
+void VmWrap::restore(const Napi::CallbackInfo& info) {
+  translated(info.Env(), [&] { vm(info).post_restore(SnapshotWrap::unwrap(info[0])); });
+  wake_->pending();
+}
+
+void VmWrap::read(const Napi::CallbackInfo& info) {
+  const uint64_t address = to_u64(info[0]);
+  const std::span<uint8_t> target = to_bytes(info[1]);
+  translated(info.Env(), [&] { vm(info).read(address, target); });
+}
+
+void VmWrap::write(const Napi::CallbackInfo& info) {
+  const uint64_t address = to_u64(info[0]);
+  const std::span<uint8_t> bytes = to_bytes(info[1]);
+  translated(info.Env(), [&] { vm(info).write(address, bytes); });
+}
+
+Napi::Value VmWrap::outbox(const Napi::CallbackInfo& info) {
+  const std::span<const uint8_t> bytes = translated(info.Env(), [&] { return vm(info).outbox(); });
+  Napi::Uint8Array copy = Napi::Uint8Array::New(info.Env(), bytes.size());
+  if (!bytes.empty()) std::memcpy(copy.Data(), bytes.data(), bytes.size());
+  return copy;
+}
+
+Napi::Value VmWrap::close(const Napi::CallbackInfo& info) {
+  const bool notified = translated(info.Env(), [&] { return vm(info).close(true); });
+  if (notified) wake_->pending();
+  return Napi::Boolean::New(info.Env(), notified);
+}
+
+}  // namespace mayfly::binding

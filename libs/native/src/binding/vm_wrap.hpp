@@ -1,0 +1,69 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "vm.hpp"
+#include "wake.hpp"
+
+namespace mayfly::binding {
+
+/** The interrupt handle of a VM: usable after the VM, from any environment that has it. */
+class InterruptWrap : public Napi::ObjectWrap<InterruptWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static Napi::Value create(Napi::Env env, std::shared_ptr<Interrupt> interrupt);
+  explicit InterruptWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+ private:
+  Napi::Value kill(const Napi::CallbackInfo& info);
+  Napi::Value dropped(const Napi::CallbackInfo& info);
+  Napi::Value call_active(const Napi::CallbackInfo& info);
+  Napi::Value generation(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Interrupt> interrupt_;
+};
+
+class SnapshotWrap : public Napi::ObjectWrap<SnapshotWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static Napi::Value create(Napi::Env env, std::shared_ptr<const Snapshot> snapshot);
+  /** @throws TypeError for anything else, KvmError (Closed) when it was closed. */
+  static std::shared_ptr<const Snapshot> unwrap(const Napi::Value& value);
+  explicit SnapshotWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+ private:
+  Napi::Value memory_bytes(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo&) { snapshot_.reset(); }
+
+  std::shared_ptr<const Snapshot> snapshot_;
+};
+
+/** One VM. A wrap that is collected closes its VM. */
+class VmWrap : public Napi::ObjectWrap<VmWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static Napi::Value create(Napi::Env env, std::shared_ptr<Vm> vm, std::shared_ptr<Wake> wake);
+  explicit VmWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+  ~VmWrap() override;
+
+ private:
+  Napi::Value id(const Napi::CallbackInfo& info);
+  Napi::Value interrupt(const Napi::CallbackInfo& info);
+  Napi::Value outbox(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+  void run(const Napi::CallbackInfo& info);
+  void snapshot(const Napi::CallbackInfo& info);
+  void restore(const Napi::CallbackInfo& info);
+  void read(const Napi::CallbackInfo& info);
+  void write(const Napi::CallbackInfo& info);
+  void end_call(const Napi::CallbackInfo& info) { vm(info).end_call(); }
+  /** @throws TypeError for a wrap that a script made by itself. */
+  Vm& vm(const Napi::CallbackInfo& info) const;
+
+  std::shared_ptr<Vm> vm_;
+  std::shared_ptr<Wake> wake_;
+};
+
+}  // namespace mayfly::binding

@@ -1,0 +1,12 @@
+export { type AnswerExit, type AnswerOutboxEntry, CompletionRecords, NativeAnswer, Op } from './answer.js';
+export {
+  loadBinding,
+  type NativeBinding,
+  type NativeDriver,
+  type NativeInterrupt,
+  type NativeSnapshot,
+  type NativeVm,
+} from './binding.js';
+export { NativeCode, type NativeFailure, readFailure } from './failure.js';
+export { REGISTER_NAMES, type RegisterName, type RegisterValues } from './registers.js';
+export { type RequestFields, RequestWriter } from './request.js';
