@@ -93,8 +93,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
       collect: (token) => invoker.collect(token),
     });
-    const app = await buildRoutes(services);
-    app.addHook('onClose', closeParts);
+    const app = await buildRoutes(services, closeParts);
     return {
       app,
       services,
@@ -107,7 +106,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   }
 }
 
-async function buildRoutes(services: Services): Promise<FastifyInstance> {
+async function buildRoutes(services: Services, onClose: () => Promise<void>): Promise<FastifyInstance> {
   const app = Fastify({
     logger: false,
     bodyLimit: LIMITS.invocationBodyBytes,
@@ -121,6 +120,7 @@ async function buildRoutes(services: Services): Promise<FastifyInstance> {
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
   });
+  app.addHook('onClose', onClose);
   answerWithProblems(app, services.logger);
   app.decorateRequest('tenant', '');
   await describeApi(app);

@@ -1,0 +1,150 @@
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import {
+  ASYNC_QUEUE,
+  channels,
+  encodeReply,
+  type InvocationItem,
+  type InvocationJob,
+  type InvocationRecord,
+  keys,
+  QUEUE_PREFIX,
+  SYNC_QUEUE,
+} from '@mayfly/contracts';
+import { Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+
+/** What a script says a call ends as; the rest of the record is filled in. */
+export type ScriptedEnd = Partial<InvocationRecord> & { readonly body?: Uint8Array };
+export type Script = (
+  item: InvocationItem,
+  job: InvocationJob,
+) => ScriptedEnd | Promise<ScriptedEnd> | 'silence';
+
+export interface ScriptedWorkerOptions {
+  readonly redisPath: string;
+  /** How answers reach the gateway. `record`: only the record is written, nobody is told. @defaultValue 'socket' */
+  readonly answers?: 'socket' | 'channel' | 'record';
+  readonly concurrency?: number;
+}
+
+/** The worker's side of the queue, the reply socket and the records, with scripts in place of guests. */
+export class ScriptedWorker {
+  /** Every job that was taken, in order. */
+  readonly jobs: InvocationJob[] = [];
+  script: Script;
+  readonly #options: ScriptedWorkerOptions;
+  readonly #redis: Redis;
+  readonly #workers: Worker[];
+  readonly #sockets = new Map<string, Socket>();
+
+  constructor(script: Script, options: ScriptedWorkerOptions) {
+    this.script = script;
+    this.#options = options;
+    this.#redis = new Redis({ path: options.redisPath, maxRetriesPerRequest: null });
+    const { redisPath, concurrency = 4 } = options;
+    this.#workers = [SYNC_QUEUE, ASYNC_QUEUE].map(
+      (queue) =>
+        new Worker<InvocationJob>(queue, (job) => this.#process(job.data), {
+          connection: { path: redisPath, maxRetriesPerRequest: null },
+          prefix: QUEUE_PREFIX,
+          concurrency,
+        }),
+    );
+    for (const worker of this.#workers) worker.on('error', () => undefined);
+  }
+
+  /** Resolves once jobs are taken; `alive` makes the gateway ready, too. */
+  async ready(): Promise<this> {
+    await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
+    await this.beat();
+    return this;
+  }
+
+  async beat(): Promise<void> {
+    await this.#redis.zadd(keys.workers, Date.now(), 'scripted');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.close(true)));
+    for (const socket of this.#sockets.values()) socket.destroy();
+    this.#redis.disconnect();
+  }
+
+  async #process(job: InvocationJob): Promise<void> {
+    this.jobs.push(job);
+    await Promise.all(job.items.map((item) => this.#run(item, job)));
+  }
+
+  async #run(item: InvocationItem, job: InvocationJob): Promise<void> {
+    const end = await this.script(item, job);
+    if (end === 'silence') return;
+    const { body = new Uint8Array(), ...fields } = end;
+    const record = recordOf(item, job, fields);
+    const key = keys.record(record.tenant, record.invocationId);
+    await this.#redis.set(key, JSON.stringify(record), 'PX', 600_000, 'NX');
+    const { answers = 'socket' } = this.#options;
+    if (item.replyToken === undefined || job.reply === undefined || answers === 'record') return;
+    if (answers === 'channel')
+      await this.#redis.publish(
+        channels.reply(job.reply.gatewayId),
+        `${item.replyToken} ${record.tenant} ${record.invocationId}`,
+      );
+    else
+      (await this.socket(job.reply.socketPath ?? '')).write(
+        encodeReply({ token: item.replyToken, record, body }),
+      );
+  }
+
+  async socket(path: string): Promise<Socket> {
+    const known = this.#sockets.get(path);
+    if (known !== undefined && !known.destroyed) return known;
+    const socket = createConnection(path);
+    this.#sockets.set(path, socket);
+    await once(socket, 'connect');
+    return socket;
+  }
+}
+
+export function recordOf(
+  item: InvocationItem,
+  job: InvocationJob,
+  fields: Partial<InvocationRecord>,
+): InvocationRecord {
+  const { tenant, name, version } = job.function;
+  return {
+    v: 1,
+    invocationId: item.invocationId,
+    tenant,
+    function: name,
+    version,
+    entrypoint: item.entrypoint,
+    returns: item.returns,
+    outcome: 'succeeded',
+    timings: { queueUs: 700, acquireUs: 20, restoreUs: 30, runUs: 40, resultUs: 10, totalUs: 800 },
+    usage: { exits: 1, hostCalls: 0, dirtyPages: 16, source: 'warm' },
+    logTail: '',
+    attempt: 1,
+    workerId: 'scripted',
+    acceptedAtMs: item.acceptedAtMs,
+    finishedAtMs: item.acceptedAtMs + 1,
+    ...fields,
+  };
+}
+
+/** Answers each call with its own first argument or body, in the type that the call wants. */
+export const echo: Script = (item) => {
+  if (item.returns === 'void') return {};
+  if (item.input.kind === 'body') {
+    const value =
+      item.returns === 'bytes' ? item.input.base64 : Buffer.from(item.input.base64, 'base64').toString();
+    return { result: { kind: 'inline', value: { type: item.returns, value } } };
+  }
+  if (item.input.kind === 'args') {
+    const { value } = item.input.args[0] ?? {};
+    return {
+      result: { kind: 'inline', value: { type: item.returns, ...(value !== undefined && { value }) } },
+    };
+  }
+  return { outcome: 'host-fault', detail: { message: 'the script reads no blobs' } };
+};

@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LocalBlobStore } from '@mayfly/blobs';
+import { checkElf } from '@mayfly/hypervisor/elf';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
+import { buildApp, type Gateway } from '../../src/app.js';
+import { loadConfig } from '../../src/config.js';
+import { tinyElf } from './elf.js';
+import { echo, type Script, ScriptedWorker, type ScriptedWorkerOptions } from './scripted-worker.js';
+
+export const TENANT_KEY = 'mf_test_key_0123456789';
+
+export interface TestGatewayOptions {
+  readonly env?: Record<string, string>;
+  readonly queueWaitMs?: number;
+  /** A Redis of the test's own. @defaultValue a fresh one */
+  readonly redis?: RedisServer;
+}
+
+export interface TestGateway extends Gateway {
+  readonly url: string;
+  readonly redis: RedisServer;
+  readonly dataDir: string;
+  readonly blobs: LocalBlobStore;
+  /** What the gateway logged, as parsed lines. */
+  readonly log: readonly Record<string, unknown>[];
+  readonly socketPath: string;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  invoke(body: unknown, headers?: Record<string, string>): Promise<Response>;
+  upload(name: string, manifest?: unknown, binary?: Uint8Array): Promise<Response>;
+  startWorker(script?: Script, options?: Partial<ScriptedWorkerOptions>): Promise<ScriptedWorker>;
+}
+
+/** A gateway over a real Redis and real HTTP, closed when the test ends. */
+export async function startGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
+  const redis = options.redis ?? (await startRedis());
+  if (options.redis === undefined) onTestFinished(() => redis.stop());
+  const dataDir = await mkdtemp(join(tmpdir(), 'mf-gw-'));
+  onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+  const log: Record<string, unknown>[] = [];
+  const config = loadConfig({
+    MAYFLY_PORT: '0',
+    MAYFLY_DATA_DIR: dataDir,
+    MAYFLY_REDIS_URL: redis.url,
+    MAYFLY_TENANT_KEY: TENANT_KEY,
+    MAYFLY_GATEWAY_DRAIN_MS: '2000',
+    ...options.env,
+  });
+  const blobs = new LocalBlobStore(join(dataDir, 'blobs'));
+  const gateway = await buildApp({
+    config,
+    logger: pino({}, { write: (line) => void log.push(JSON.parse(line)) }),
+    blobs,
+    checkArtifact: checkElf,
+    ...(options.queueWaitMs !== undefined && { queueWaitMs: options.queueWaitMs }),
+  });
+  onTestFinished(() => gateway.drain());
+  const url = await gateway.app.listen({ host: config.host, port: config.port });
+
+  const request = (path: string, init: RequestInit = {}) =>
+    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${TENANT_KEY}`, ...init.headers } });
+  return {
+    ...gateway,
+    ...{ url, redis, dataDir, blobs, log },
+    socketPath: join(dataDir, 'run', `g-${config.gatewayId}.sock`),
+    fetch: request,
+    invoke: (body, headers = {}) =>
+      request('/invoke', {
+        method: 'POST',
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+        headers: { 'content-type': 'application/json', ...headers },
+      }),
+    upload: (name, manifest, binary = tinyElf()) => {
+      const form = new FormData();
+      if (manifest !== undefined) form.append('manifest', JSON.stringify(manifest));
+      form.append('binary', new Blob([new Uint8Array(binary)]), 'guest.elf');
+      return request(`/v1/functions/${name}/versions`, { method: 'POST', body: form });
+    },
+    startWorker: async (script = echo, workerOptions = {}) => {
+      const worker = new ScriptedWorker(script, { redisPath: redis.socketPath, ...workerOptions });
+      onTestFinished(() => worker.close());
+      return worker.ready();
+    },
+  };
+}
+
+/** Signatures of every type, as the echo guest has them, and some for raw calls. */
+export const ECHO_MANIFEST = {
+  entrypoints: {
+    ...Object.fromEntries(
+      ['int', 'uint', 'long', 'ulong', 'float', 'double', 'bool', 'string', 'bytes'].map((type) => [
+        `echo-${type}`,
+        { params: [type], returns: type },
+      ]),
+    ),
+    Add: { params: ['int', 'int'], returns: 'int' },
+    Nothing: { params: [], returns: 'void' },
+    Svg: { params: ['string'], returns: 'string', contentType: 'image/svg+xml' },
+    Png: { params: ['bytes'], returns: 'bytes', contentType: 'image/png' },
+    Length: { params: ['bytes'], returns: 'int' },
+  },
+  default: 'echo-bytes',
+};
