@@ -1,0 +1,59 @@
+import type { Outcome, OutcomeDetail, TypedValue } from '@mayfly/contracts';
+import type { CallState } from './call-state.js';
+import type { GuestLogRecord } from './codec/guest-log.js';
+import type { Fault } from './faults.js';
+
+/** How a call ended and what it cost. Faults of the guest are data here, never a rejection. */
+export interface CallReport {
+  readonly outcome: Outcome;
+  /** When the outcome is `succeeded`. */
+  readonly value?: TypedValue;
+  /** When it is not. */
+  readonly detail?: OutcomeDetail;
+  /** At most 1,000 records and 256 KiB. */
+  readonly logs: readonly GuestLogRecord[];
+  /** Log records beyond the caps. */
+  readonly logsDropped: number;
+  /** What the guest gave to the built-in `HostPrint`; at most 64 Ki UTF-16 units. */
+  readonly printed: string;
+  /** What the guest sent to port 103, character by character; at most 16 Ki UTF-16 units. */
+  readonly debugPrinted: string;
+  readonly phases: {
+    /** Request posted → taken by a vCPU thread, over all runs of the call. */
+    readonly queuedUs: number;
+    readonly restoreUs: number;
+    /** Time in the guest, without the time of host functions. */
+    readonly runUs: number;
+    /** Guest halted → result read and decoded. */
+    readonly resultUs: number;
+  };
+  /** VM exits. */
+  readonly exits: number;
+  readonly hostCalls: number;
+  /** Pages that the restore copied back. */
+  readonly dirtyPages: number;
+}
+
+/** What a call ended with: its value, or why there is none. */
+export type CallEnd = { readonly value: TypedValue } | Fault;
+
+export function callReport(end: CallEnd, state: CallState, resultMs: number): CallReport {
+  return {
+    ...('value' in end
+      ? { outcome: 'succeeded', value: end.value }
+      : { outcome: end.outcome, detail: end.detail }),
+    logs: state.logs,
+    logsDropped: state.logsDropped,
+    printed: state.printed.toString(),
+    debugPrinted: state.debugPrinted.toString(),
+    phases: {
+      queuedUs: state.queuedNs / 1000,
+      restoreUs: state.restoreNs / 1000,
+      runUs: state.runNs / 1000,
+      resultUs: resultMs * 1000,
+    },
+    exits: state.exits,
+    hostCalls: state.hostCalls,
+    dirtyPages: state.dirtyPages,
+  };
+}

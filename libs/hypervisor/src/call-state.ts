@@ -1,0 +1,202 @@
+import { isMayflyError } from '@mayfly/contracts';
+import { MAX_ABORT_BYTES } from './abort.js';
+import { CappedText } from './capped-text.js';
+import { decodeGuestLog, type GuestLogRecord } from './codec/guest-log.js';
+import type { OutboxEntry, RunAnswer } from './driver.js';
+import type { HostCallContext } from './host-functions.js';
+
+/** Why the host stopped waiting for a host function. */
+export type CutBy = 'kill' | 'deadline';
+/** What `outlast` answers when the call was cut. */
+export const CUT = Symbol('cut');
+
+const LOG_PORT = 99;
+const ABORT_PORT = 102;
+const DEBUG_PRINT_PORT = 103;
+const MAX_LOG_RECORDS = 1000;
+const MAX_LOG_BYTES = 256 * 1024;
+const MAX_PRINTED_LENGTH = 64 * 1024;
+const MAX_DEBUG_LENGTH = 16 * 1024;
+
+/**
+ * All that belongs to one run of the guest to its halt, over all its exits: budget, counters, output, and the
+ * switch that ends a wait for an asynchronous host function.
+ *
+ * DESIGN. Waiting is only possible between two runs of the VM, in `outlast`. A cut that comes earlier is kept and
+ * ends the next wait at once; the driver keeps it as well, for the next entry. A cut is final.
+ */
+export class CallState {
+  readonly #timeoutMs: number | undefined;
+  readonly #call: unknown;
+  #startedAtMs: number | undefined;
+  #abort: AbortController | undefined;
+  #cutBy: CutBy | undefined;
+  #endWait: (() => void) | undefined;
+  #context: HostCallContext | undefined;
+  #logBytes = 0;
+  #abortBytes: Buffer | undefined;
+
+  readonly logs: GuestLogRecord[] = [];
+  /** Records beyond the caps of this call or of the driver's outbox. */
+  logsDropped = 0;
+  readonly printed = new CappedText(MAX_PRINTED_LENGTH);
+  readonly debugPrinted = new CappedText(MAX_DEBUG_LENGTH);
+  exits = 0;
+  hostCalls = 0;
+  dirtyPages = 0;
+  queuedNs = 0;
+  restoreNs = 0;
+  runNs = 0;
+  /** A host function was still at work when its call ended. */
+  hostFunctionLate = false;
+
+  /**
+   * @param timeoutMs Budget from the guest's first entry; `undefined` for none.
+   * @param call What host functions see as `ctx.call`.
+   */
+  constructor(timeoutMs: number | undefined, call: unknown) {
+    this.#timeoutMs = timeoutMs;
+    this.#call = call;
+  }
+
+  get cutBy(): CutBy | undefined {
+    return this.#cutBy;
+  }
+
+  get context(): HostCallContext {
+    this.#context ??= contextOf(this, this.#call);
+    return this.#context;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#cutBy) this.#abort.abort(abortReason(this.#cutBy));
+    }
+    return this.#abort.signal;
+  }
+
+  get remainingMs(): number {
+    if (this.#timeoutMs === undefined) return Number.POSITIVE_INFINITY;
+    if (this.#startedAtMs === undefined) return this.#timeoutMs;
+    return Math.max(0, this.#timeoutMs - (performance.now() - this.#startedAtMs));
+  }
+
+  /** What the guest sent to port 102 so far, without the terminator. */
+  get abortBytes(): Uint8Array {
+    return this.#abortBytes ?? new Uint8Array(0);
+  }
+
+  /**
+   * Takes over what one run of the VM brought.
+   *
+   * @returns what is wrong with the guest's output, `undefined` when nothing is.
+   */
+  record(answer: RunAnswer): string | undefined {
+    this.exits += answer.exits;
+    this.dirtyPages += answer.dirtyPages;
+    this.queuedNs += answer.phases.queuedNs;
+    this.restoreNs += answer.phases.restoreNs;
+    this.runNs += answer.phases.runNs;
+    this.logsDropped += answer.outboxDropped;
+    if (this.#timeoutMs !== undefined) this.#startedAtMs ??= performance.now() - answer.phases.runNs / 1e6;
+    for (const entry of answer.outbox) {
+      const problem = this.#take(entry);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  #take(entry: OutboxEntry): string | undefined {
+    switch (entry.port) {
+      case LOG_PORT:
+        return this.#takeLog(entry.bytes);
+      case ABORT_PORT:
+        // One byte past the cap is enough to know that the guest sent too much.
+        this.#abortBytes = Buffer.concat([this.abortBytes, entry.bytes]).subarray(0, MAX_ABORT_BYTES + 1);
+        return undefined;
+      case DEBUG_PRINT_PORT:
+        return this.#takeCharacters(entry.bytes);
+      default:
+        return `The outbox holds bytes of port ${entry.port}`;
+    }
+  }
+
+  #takeLog(bytes: Uint8Array): string | undefined {
+    if (this.logs.length >= MAX_LOG_RECORDS || this.#logBytes + bytes.byteLength > MAX_LOG_BYTES) {
+      this.logsDropped++;
+      return undefined;
+    }
+    this.#logBytes += bytes.byteLength;
+    try {
+      this.logs.push(decodeGuestLog(bytes));
+      return undefined;
+    } catch (error) {
+      if (isMayflyError(error, 'MAYFLY_ERR_GUEST_PROTOCOL')) return error.message;
+      throw error;
+    }
+  }
+
+  #takeCharacters(bytes: Uint8Array): string | undefined {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at + 4 <= view.byteLength; at += 4) {
+      const scalar = view.getUint32(at, true);
+      if (scalar > 0x10ffff || (scalar >= 0xd800 && scalar <= 0xdfff))
+        return `Invalid character for logging: ${scalar}`;
+      this.debugPrinted.append(String.fromCodePoint(scalar));
+    }
+    return undefined;
+  }
+
+  /** Ends a wait for a host function, present or to come, and aborts its signal. The first cut counts. */
+  cut(by: CutBy): void {
+    if (this.#cutBy) return;
+    this.#cutBy = by;
+    this.#abort?.abort(abortReason(by));
+    this.#endWait?.();
+  }
+
+  /** Waits for a host function, but no longer than the call lasts. What comes later is dropped. */
+  async outlast<T>(work: PromiseLike<T>): Promise<T | typeof CUT> {
+    let timer: NodeJS.Timeout | undefined;
+    let settled = false;
+    const cut = new Promise<typeof CUT>((resolve) => {
+      this.#endWait = () => resolve(CUT);
+      if (this.#cutBy) resolve(CUT);
+    });
+    const remainingMs = this.remainingMs;
+    if (remainingMs !== Number.POSITIVE_INFINITY)
+      timer = setTimeout(() => this.cut('deadline'), Math.ceil(remainingMs));
+    const result = Promise.resolve(work).finally(() => {
+      settled = true;
+    });
+    // A late rejection has nobody to hear it.
+    result.catch(() => undefined);
+    try {
+      const answer = await Promise.race([result, cut]);
+      return answer;
+    } finally {
+      clearTimeout(timer);
+      this.#endWait = undefined;
+      if (!settled) this.hostFunctionLate = true;
+    }
+  }
+}
+
+function contextOf(state: CallState, call: unknown): HostCallContext {
+  return {
+    get signal() {
+      return state.signal;
+    },
+    get remainingMs() {
+      return state.remainingMs;
+    },
+    call,
+  };
+}
+
+function abortReason(by: CutBy): DOMException {
+  return by === 'kill'
+    ? new DOMException('The call was killed', 'AbortError')
+    : new DOMException('The call ran into its deadline', 'TimeoutError');
+}

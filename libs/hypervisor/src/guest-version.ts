@@ -1,0 +1,13 @@
+import type { GeneralRegisters, HypervisorDriver } from './driver.js';
+import type { HostFunctionTable } from './host-functions.js';
+import type { GuestLayout } from './memory/layout.js';
+
+/** What all sandboxes of one initialised guest share; immutable. */
+export interface GuestVersion {
+  readonly driver: HypervisorDriver;
+  readonly layout: GuestLayout;
+  readonly cookie: Uint8Array;
+  readonly hostFunctions: HostFunctionTable;
+  /** Registers of every call: the guest's dispatch function and its stack (guest-abi 4.3). */
+  readonly callEntry: Readonly<Partial<GeneralRegisters>>;
+}

@@ -1,0 +1,221 @@
+import { isMayflyError } from '@mayfly/contracts';
+import { type CallState, CUT } from './call-state.js';
+import { decodeFunctionCall } from './codec/function-call.js';
+import { encodeFunctionCallAnswer, type FunctionCallAnswer } from './codec/function-call-result.js';
+import type { DriverVm, GeneralRegisters, MemoryWrite, RunRequest } from './driver.js';
+import { hypervisorError } from './errors.js';
+import { abortFault } from './exit-faults.js';
+import { classifyExit, type IoOut, type VmExit } from './exits.js';
+import { type Fault, fault } from './faults.js';
+import {
+  answerOf,
+  argumentProblem,
+  HOST_PRINT,
+  type HostFunctionEntry,
+  type HostFunctionTable,
+  hostError,
+  thrownText,
+} from './host-functions.js';
+import { InterruptHandle } from './interrupt-handle.js';
+import { popElement, pushElement } from './memory/io-stack.js';
+import type { GuestLayout } from './memory/layout.js';
+import { type LoopTarget, type RunEnd, VirtualCPU } from './virtual-cpu.js';
+
+const CALL_PORT = 101;
+const ABORT_PORT = 102;
+
+export interface HypervisorParts {
+  readonly vm: DriverVm;
+  readonly layout: GuestLayout;
+  readonly cookie: Uint8Array;
+  readonly hostFunctions: HostFunctionTable;
+}
+
+export interface InitialiseOptions {
+  readonly entryPoint: number;
+  readonly seed: bigint;
+  readonly pageBytes: number;
+  /** 0 Off to 5 Trace (guest-abi 4.4). */
+  readonly maxLogLevel: number;
+  readonly timeoutMs: number;
+}
+
+export interface DispatchOptions {
+  readonly entry: Partial<GeneralRegisters>;
+  readonly writes: readonly MemoryWrite[];
+  /** First bring the VM back to its base snapshot. */
+  readonly restore: boolean;
+  readonly timeoutMs: number | undefined;
+}
+
+/** One VM in the vocabulary of the reference: initialise, dispatch, run, handle I/O, registers, interrupt handle. */
+export class Hypervisor implements LoopTarget {
+  readonly #parts: HypervisorParts;
+  readonly #cpu = new VirtualCPU(this);
+  readonly #interrupt: InterruptHandle;
+  #state: CallState | undefined;
+  #inCall = false;
+  #registers: GeneralRegisters | undefined;
+
+  constructor(parts: HypervisorParts) {
+    this.#parts = parts;
+    this.#interrupt = new InterruptHandle(parts.vm.interrupt, () => this.#state?.cut('kill'));
+  }
+
+  /** Runs the guest's initialisation to its halt (guest-abi 4.3). It cannot be killed, but has its deadline. */
+  async initialise(options: InitialiseOptions, state: CallState): Promise<RunEnd> {
+    const { layout } = this.#parts;
+    return await this.run(
+      {
+        entry: {
+          rip: BigInt(options.entryPoint),
+          rsp: BigInt(layout.stackPointer),
+          rdi: BigInt(layout.peb.address),
+          rsi: options.seed,
+          rdx: BigInt(options.pageBytes),
+          rcx: BigInt(options.maxLogLevel),
+        },
+        deadlineUs: Math.ceil(options.timeoutMs * 1000),
+      },
+      state,
+    );
+  }
+
+  /** Calls the guest's dispatch function (guest-abi 8.2); the call is in the input buffer, or among the writes. */
+  async dispatchCallFromHost(options: DispatchOptions, state: CallState): Promise<RunEnd> {
+    this.#inCall = true;
+    try {
+      return await this.run(
+        {
+          restore: options.restore,
+          writes: options.writes,
+          entry: options.entry,
+          startsCall: true,
+          ...(options.timeoutMs !== undefined && { deadlineUs: Math.ceil(options.timeoutMs * 1000) }),
+        },
+        state,
+      );
+    } finally {
+      this.#inCall = false;
+      this.#parts.vm.endCall();
+    }
+  }
+
+  /** Runs the guest from `request` until it halts or can go no further; `state` takes what happens on the way. */
+  async run(request: RunRequest, state: CallState): Promise<RunEnd> {
+    this.#state = state;
+    try {
+      return await this.#cpu.run(request);
+    } finally {
+      this.#state = undefined;
+    }
+  }
+
+  /** For the loop: one request to the driver. */
+  async enter(request: RunRequest): Promise<VmExit> {
+    const state = this.#activeState();
+    const answer = await this.#parts.vm.run(this.#withDeadline(request, state));
+    this.#registers = answer.regs;
+    const problem = state.record(answer);
+    // A call that was stopped stays stopped, whatever it had sent before.
+    if (problem !== undefined && answer.exit.kind !== 'cancelled')
+      return { kind: 'protocol', reason: problem };
+    return classifyExit(answer.exit, this.#parts.layout.regions);
+  }
+
+  /** For the loop: serves an OUT (guest-abi 5.1). Ports 99 and 103 are served by the driver. */
+  async handleIo(exit: IoOut): Promise<readonly MemoryWrite[] | Fault> {
+    switch (exit.port) {
+      case CALL_PORT:
+        return await this.#callHostFunction();
+      case ABORT_PORT:
+        return abortFault(this.#activeState().abortBytes);
+      default:
+        return fault('bad-port', `Invalid OutBAction value: ${exit.port}`);
+    }
+  }
+
+  checkStackGuard(): boolean {
+    const { vm, layout, cookie } = this.#parts;
+    return Buffer.compare(vm.read(layout.stack.address, cookie.byteLength), cookie) === 0;
+  }
+
+  /** Registers of the guest at its last exit; `undefined` before the first. */
+  get registers(): Readonly<GeneralRegisters> | undefined {
+    return this.#registers;
+  }
+
+  interruptHandle(): InterruptHandle {
+    return this.#interrupt;
+  }
+
+  /** Closes the VM; an active call ends as canceled. Idempotent. */
+  async close(): Promise<void> {
+    this.#state?.cut('kill');
+    await this.#parts.vm.close();
+  }
+
+  /** A driver keeps the deadline of a call over its runs; outside a call each run brings what is left. */
+  #withDeadline(request: RunRequest, state: CallState): RunRequest {
+    if (this.#inCall || request.deadlineUs !== undefined || state.remainingMs === Number.POSITIVE_INFINITY)
+      return request;
+    return { ...request, deadlineUs: Math.max(1, Math.ceil(state.remainingMs * 1000)) };
+  }
+
+  async #callHostFunction(): Promise<readonly MemoryWrite[] | Fault> {
+    const state = this.#activeState();
+    const { vm, layout, hostFunctions } = this.#parts;
+    state.hostCalls++;
+    try {
+      const element = popElement(vm, layout.output);
+      const { name, args } = decodeFunctionCall(element.bytes);
+      const entry = hostFunctions.get(name);
+      const problem = entry && argumentProblem(entry.signature, args);
+      let answer: FunctionCallAnswer;
+      if (!entry) answer = hostError(`HostFunction ${name} was not found`);
+      else if (problem !== undefined) answer = hostError(problem);
+      else {
+        const values = args.map((arg) => ('value' in arg ? arg.value : undefined));
+        const returned = await this.#runHandler(state, name, entry, values);
+        if (returned === CUT) return cutFault(state);
+        answer = returned;
+      }
+      return [...element.removal, ...pushElement(vm, layout.input, encodeFunctionCallAnswer(answer))];
+    } catch (error) {
+      if (isMayflyError(error, 'MAYFLY_ERR_GUEST_PROTOCOL')) return fault('bad-host-call', error.message);
+      throw error;
+    }
+  }
+
+  async #runHandler(
+    state: CallState,
+    name: string,
+    entry: HostFunctionEntry,
+    values: unknown[],
+  ): Promise<FunctionCallAnswer | typeof CUT> {
+    if (state.cutBy) return CUT;
+    if (entry === HOST_PRINT) state.printed.append(values[0] as string);
+    try {
+      let returned = entry.handler(state.context, ...values);
+      if (isThenable(returned)) returned = await state.outlast(returned);
+      return returned === CUT ? CUT : answerOf(name, entry, returned);
+    } catch (error) {
+      return hostError(thrownText(error));
+    }
+  }
+
+  #activeState(): CallState {
+    if (!this.#state) throw hypervisorError('MAYFLY_ERR_SANDBOX_STATE', 'no run is under way');
+    return this.#state;
+  }
+}
+
+function cutFault(state: CallState): Fault {
+  return state.cutBy === 'deadline'
+    ? fault('deadline', 'The call ran into its deadline while it waited for a host function')
+    : fault('kill', 'Execution was cancelled by the host.');
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}

@@ -1,0 +1,25 @@
+export type { CallOptions } from './call-options.js';
+export type { CallReport } from './call-report.js';
+export type { GuestLogLevel, GuestLogRecord } from './codec/guest-log.js';
+export * from './driver.js';
+export { createKvmDriver } from './drivers/kvm.js';
+export type { ElfImage } from './elf/elf-image.js';
+export { checkElf } from './elf/index.js';
+export { HYPERVISOR_ERRORS, type HypervisorErrorCode, hypervisorError } from './errors.js';
+export type { VmExit } from './exits.js';
+export { FAULT_RULES, type Fault, type FaultReason } from './faults.js';
+export { guestCodeName } from './guest-codes.js';
+export type { HostCallContext, HostFunction } from './host-functions.js';
+export { Hypervisor } from './hypervisor.js';
+export type { InterruptHandle } from './interrupt-handle.js';
+export { Sandbox, Snapshot } from './sandbox.js';
+export {
+  type GuestInitFailure,
+  guestInitFailure,
+  LOG_LEVELS,
+  type LogLevel,
+  loadSandbox,
+  type SandboxOptions,
+  UninitializedSandbox,
+} from './uninitialized-sandbox.js';
+export { type RunEnd, VirtualCPU } from './virtual-cpu.js';

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import type { MemoryWrite, VmPlan } from '../driver.js';
+import type { ElfImage } from '../elf/elf-image.js';
+import { loadElf } from '../elf/load.js';
+import { emptyStack } from './io-stack.js';
+import type { GuestLayout } from './layout.js';
+import { encodePeb } from './peb.js';
+
+export const COOKIE_BYTES = 16;
+
+export interface PlanInput {
+  readonly image: ElfImage;
+  readonly layout: GuestLayout;
+  /** Encoded host function definitions; fit their region. */
+  readonly hostFunctions: Uint8Array;
+  /** 16 random bytes at the lowest stack address (guest-abi 1.5). */
+  readonly cookie: Uint8Array;
+}
+
+/** Everything a driver needs to build the guest's VM: regions and bytes (guest-abi 1, 3). */
+export function planVm({ image, layout, hostFunctions, cookie }: PlanInput): VmPlan {
+  const load: MemoryWrite[] = [
+    ...loadElf(image, layout.code.address),
+    { address: layout.peb.address, bytes: encodePeb(layout, randomBytes(8).readBigUInt64LE()) },
+    { address: layout.hostFunctions.address, bytes: hostFunctions },
+    emptyStack(layout.input),
+    emptyStack(layout.output),
+    { address: layout.stack.address, bytes: cookie },
+  ];
+  return {
+    memoryBytes: layout.memoryBytes,
+    regions: layout.regions,
+    load,
+    outputBuffer: layout.output,
+  };
+}

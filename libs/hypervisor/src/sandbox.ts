@@ -1,0 +1,292 @@
+import { isMayflyError, type ReturnType, type TypedValue } from '@mayfly/contracts';
+import { type CallOptions, checkCall, checkCallOptions } from './call-options.js';
+import { type CallEnd, type CallReport, callReport } from './call-report.js';
+import { readResult } from './call-result.js';
+import { CallState } from './call-state.js';
+import { encodeFunctionCall } from './codec/function-call.js';
+import type { DriverVm, MemoryWrite } from './driver.js';
+import { hypervisorError } from './errors.js';
+import { fault } from './faults.js';
+import type { GuestVersion } from './guest-version.js';
+import { Hypervisor } from './hypervisor.js';
+import type { InterruptHandle } from './interrupt-handle.js';
+import { emptyStack, largestElementBytes, onlyElement } from './memory/io-stack.js';
+import { SharedSnapshot } from './shared-snapshot.js';
+
+interface SandboxParts {
+  readonly version: GuestVersion;
+  readonly vm: DriverVm;
+  /** The new sandbox becomes a holder in place of the caller. */
+  readonly base: SharedSnapshot;
+}
+
+/**
+ * An initialised guest in its own VM.
+ *
+ * DESIGN. One operation at a time; a second one is refused, never queued.
+ *
+ *   Clean -- call, invoke --> Clean | Changed | Poisoned
+ *   Changed -- snapshot --> Clean (the base moves)    Changed, Poisoned -- restore, invoke --> Clean
+ *   any -- a host function outlives its call, or the driver fails --> Doubtful: only close is left
+ *   any -- close --> Closed
+ */
+export class Sandbox {
+  readonly #version: GuestVersion;
+  readonly #vm: DriverVm;
+  readonly #hypervisor: Hypervisor;
+  #base: SharedSnapshot;
+  #busy = false;
+  #changed = false;
+  #poisoned = false;
+  #doubtful = false;
+  #closing: Promise<void> | undefined;
+
+  /** Not for callers: sandboxes come from `evolve` and `instantiate`. */
+  constructor({ version, vm, base }: SandboxParts) {
+    this.#version = version;
+    this.#vm = vm;
+    this.#base = base;
+    this.#hypervisor = new Hypervisor({
+      vm,
+      layout: version.layout,
+      cookie: version.cookie,
+      hostFunctions: version.hostFunctions,
+    });
+  }
+
+  /** The last call left state that nothing may run on: `call` and `snapshot` are refused until a restore. */
+  get poisoned(): boolean {
+    return this.#poisoned || this.#doubtful;
+  }
+
+  /**
+   * A host function outlived its call, or the host failed: the sandbox is not provably clean, and no restore
+   * changes that. Close it.
+   */
+  get doubtful(): boolean {
+    return this.#doubtful;
+  }
+
+  /** Size of guest memory. What a sandbox costs is the pages it touched. */
+  get memoryBytes(): number {
+    return this.#vm.memoryBytes;
+  }
+
+  /**
+   * Calls a function of the guest; state stays for the next call, as in the reference.
+   *
+   * @throws MAYFLY_ERR_CALL_ARGUMENTS, _CALL_TOO_LARGE, MAYFLY_ERR_SANDBOX_BUSY, _POISONED, _DOUBTFUL, _CLOSED,
+   * and what the driver throws. What the guest does is in the report.
+   */
+  async call(
+    name: string,
+    args: readonly TypedValue[],
+    returns: ReturnType,
+    options: CallOptions = {},
+  ): Promise<CallReport> {
+    return await this.#run({ name, args, returns, options, restore: false });
+  }
+
+  /**
+   * Restores the base snapshot, then calls, in one crossing; works on a poisoned sandbox, too.
+   *
+   * @throws as `call`, without MAYFLY_ERR_SANDBOX_POISONED.
+   */
+  async invoke(
+    name: string,
+    args: readonly TypedValue[],
+    returns: ReturnType,
+    options: CallOptions = {},
+  ): Promise<CallReport> {
+    return await this.#run({ name, args, returns, options, restore: true });
+  }
+
+  /**
+   * Takes a snapshot and makes it the base that `invoke` returns to. Without a call since the last snapshot or
+   * restore it costs nothing: the base itself is the answer.
+   *
+   * @throws MAYFLY_ERR_SANDBOX_BUSY, _POISONED, _DOUBTFUL, _CLOSED.
+   */
+  async snapshot(): Promise<Snapshot> {
+    this.#checkUsable();
+    this.#checkNotPoisoned();
+    if (this.#changed)
+      await this.#exclusively(async () => {
+        this.#moveBase(new SharedSnapshot(await this.#vm.snapshot()));
+      });
+    return new Snapshot(this.#version, this.#base.hold());
+  }
+
+  /**
+   * Returns to a snapshot of the same guest and makes it the base; un-poisons.
+   *
+   * @throws MAYFLY_ERR_SNAPSHOT_MISMATCH, _SNAPSHOT_CLOSED, MAYFLY_ERR_SANDBOX_BUSY, _DOUBTFUL, _CLOSED.
+   */
+  async restore(snapshot: Snapshot): Promise<void> {
+    this.#checkUsable();
+    const shared = Snapshot.hold(snapshot, this.#version);
+    try {
+      await this.#exclusively(() => this.#vm.restore(shared.driverSnapshot));
+    } catch (error) {
+      shared.release();
+      throw error;
+    }
+    this.#moveBase(shared);
+    this.#poisoned = false;
+  }
+
+  /** The same handle every time; valid for all calls of this sandbox. */
+  interruptHandle(): InterruptHandle {
+    return this.#hypervisor.interruptHandle();
+  }
+
+  /** Kills what runs, waits for it, frees the VM. Idempotent: the same promise. */
+  close(): Promise<void> {
+    this.#closing ??= this.#hypervisor.close().finally(() => this.#base.release());
+    return this.#closing;
+  }
+
+  async #run(request: {
+    name: string;
+    args: readonly TypedValue[];
+    returns: ReturnType;
+    options: CallOptions;
+    restore: boolean;
+  }): Promise<CallReport> {
+    const { name, args, returns, options, restore } = request;
+    this.#checkUsable();
+    if (!restore) this.#checkNotPoisoned();
+    checkCall(name, args, returns);
+    checkCallOptions(options);
+    const writes = this.#callWrites(name, args, returns);
+    const state = new CallState(options.timeoutMs, options.context);
+    if (options.signal?.aborted)
+      return callReport(fault('kill', 'The call was aborted before it began'), state, 0);
+
+    return await this.#exclusively(async () => {
+      this.#changed = true;
+      this.#poisoned = false;
+      const onAbort = () => this.interruptHandle().kill();
+      options.signal?.addEventListener('abort', onAbort, { once: true });
+      try {
+        const runEnd = await this.#hypervisor.dispatchCallFromHost(
+          { entry: this.#version.callEntry, writes, restore, timeoutMs: options.timeoutMs },
+          state,
+        );
+        const haltedAtMs = performance.now();
+        const end: CallEnd = runEnd.reason === 'halted' ? this.#takeResult(returns, restore) : runEnd;
+        if ('poisons' in end && end.poisons) this.#poisoned = true;
+        if (state.hostFunctionLate) this.#doubtful = true;
+        return callReport(end, state, performance.now() - haltedAtMs);
+      } finally {
+        options.signal?.removeEventListener('abort', onAbort);
+      }
+    });
+  }
+
+  /** The stores before the entry: the call as the only input, and an empty output, whatever was left there. */
+  #callWrites(name: string, args: readonly TypedValue[], returns: ReturnType): readonly MemoryWrite[] {
+    const { input, output } = this.#version.layout;
+    const element = encodeFunctionCall({ name, args, returns, callee: 'guest' });
+    const push = onlyElement(input, element);
+    if (push) return [push, emptyStack(output)];
+    const limitBytes = largestElementBytes(input);
+    throw hypervisorError(
+      'MAYFLY_ERR_CALL_TOO_LARGE',
+      `the encoded call has ${element.byteLength} bytes; the input buffer takes ${limitBytes}`,
+      { details: { lengthBytes: element.byteLength, limitBytes } },
+    );
+  }
+
+  #takeResult(returns: ReturnType, restored: boolean): CallEnd {
+    const { end, element } = readResult(this.#vm, this.#version.layout.output, returns);
+    // The next invoke restores the buffer anyway; a guest that keeps its state gets it back empty.
+    if (element && !restored)
+      for (const { address, bytes } of element.removal) this.#vm.write(address, bytes);
+    return end;
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    this.#busy = true;
+    try {
+      return await work();
+    } catch (error) {
+      // After a failure of the host nobody knows what the VM holds.
+      this.#doubtful = true;
+      throw isMayflyError(error)
+        ? error
+        : hypervisorError('MAYFLY_ERR_HYPERVISOR', 'the hypervisor failed', { cause: error });
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #moveBase(next: SharedSnapshot): void {
+    this.#base.release();
+    this.#base = next;
+    this.#changed = false;
+  }
+
+  #checkUsable(): void {
+    if (this.#closing) throw hypervisorError('MAYFLY_ERR_SANDBOX_CLOSED', 'the sandbox is closed');
+    if (this.#busy)
+      throw hypervisorError('MAYFLY_ERR_SANDBOX_BUSY', 'the sandbox has an operation under way');
+    if (this.#doubtful)
+      throw hypervisorError('MAYFLY_ERR_SANDBOX_DOUBTFUL', 'the sandbox is not provably clean; close it');
+  }
+
+  #checkNotPoisoned(): void {
+    if (this.#poisoned) throw hypervisorError('MAYFLY_ERR_SANDBOX_POISONED', 'The sandbox was poisoned');
+  }
+}
+
+/** Memory and vCPU state of an initialised guest. Immutable; carries layout and host functions with it. */
+export class Snapshot {
+  readonly #version: GuestVersion;
+  readonly #shared: SharedSnapshot;
+  #closed = false;
+
+  /** Not for callers: snapshots come from `Sandbox.snapshot`. The new snapshot is a holder of `shared`. */
+  constructor(version: GuestVersion, shared: SharedSnapshot) {
+    this.#version = version;
+    this.#shared = shared;
+  }
+
+  /** Size of guest memory. */
+  get memoryBytes(): number {
+    return this.#shared.driverSnapshot.memoryBytes;
+  }
+
+  /**
+   * Another sandbox of the same guest, in a spare shell where the driver has one; its base is this snapshot.
+   *
+   * @throws MAYFLY_ERR_SNAPSHOT_CLOSED, and what the driver throws.
+   */
+  async instantiate(): Promise<Sandbox> {
+    const base = Snapshot.hold(this, this.#version);
+    try {
+      const vm = await this.#version.driver.createVmFromSnapshot(base.driverSnapshot);
+      return new Sandbox({ version: this.#version, vm, base });
+    } catch (error) {
+      base.release();
+      throw error;
+    }
+  }
+
+  /** Lets go of the snapshot; sandboxes made from it go on. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#shared.release();
+  }
+
+  /** @internal The shared snapshot, held once more. */
+  static hold(snapshot: Snapshot, version: GuestVersion): SharedSnapshot {
+    if (!(snapshot instanceof Snapshot))
+      throw hypervisorError('MAYFLY_ERR_SNAPSHOT_MISMATCH', 'this is not a snapshot');
+    if (snapshot.#closed) throw hypervisorError('MAYFLY_ERR_SNAPSHOT_CLOSED', 'the snapshot is closed');
+    if (snapshot.#version !== version)
+      throw hypervisorError('MAYFLY_ERR_SNAPSHOT_MISMATCH', 'Snapshot was taken from a different sandbox');
+    return snapshot.#shared.hold();
+  }
+}

@@ -1,0 +1,237 @@
+import { randomBytes } from 'node:crypto';
+import {
+  isMayflyError,
+  type MemorySizes,
+  type Outcome,
+  type OutcomeDetail,
+  type Signature,
+} from '@mayfly/contracts';
+import { isTimeout } from './call-options.js';
+import { CallState } from './call-state.js';
+import type { GuestLogRecord } from './codec/guest-log.js';
+import { encodeHostFunctionDetails } from './codec/host-function-details.js';
+import type { DriverVm, HypervisorDriver } from './driver.js';
+import { checkElf, type ElfImage } from './elf/index.js';
+import { hypervisorError } from './errors.js';
+import { type Fault, fault, hex } from './faults.js';
+import type { GuestVersion } from './guest-version.js';
+import {
+  checkHostFunction,
+  HOST_PRINT,
+  type HostFunction,
+  type HostFunctionEntry,
+} from './host-functions.js';
+import { Hypervisor } from './hypervisor.js';
+import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
+import { DISPATCH_POINTER_OFFSET } from './memory/peb.js';
+import { COOKIE_BYTES, planVm } from './memory/plan.js';
+import { resolveMemory } from './memory/sizes.js';
+import { Sandbox } from './sandbox.js';
+import { SharedSnapshot } from './shared-snapshot.js';
+
+/** In order of verbosity; the index is what the guest gets (guest-abi 4.4). */
+export const LOG_LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface SandboxOptions {
+  /** @defaultValue DEFAULT_MEMORY of the contracts; buffers below 8 KiB are raised to it (guest-abi 1.1) */
+  readonly memory?: Partial<MemorySizes>;
+  /** What the guest's logger sends at most. @defaultValue error */
+  readonly logLevel?: LogLevel;
+  /** Time for the guest's initialisation. @defaultValue 10_000 */
+  readonly initTimeoutMs?: number;
+}
+
+/** Why `evolve` failed, when the guest is at fault: the details of MAYFLY_ERR_GUEST_INIT. */
+export interface GuestInitFailure {
+  readonly outcome: Exclude<Outcome, 'succeeded'>;
+  readonly detail: OutcomeDetail;
+  readonly logs: readonly GuestLogRecord[];
+  readonly printed: string;
+}
+
+/** The failed initialisation in an error of `evolve`; `undefined` for any other error. */
+export function guestInitFailure(error: unknown): GuestInitFailure | undefined {
+  return isMayflyError(error, 'MAYFLY_ERR_GUEST_INIT')
+    ? (error.details as unknown as GuestInitFailure)
+    : undefined;
+}
+
+/** Region of the host function definitions: a page, more when the list needs it, up to this (guest-abi 1.1). */
+const MAX_HOST_FUNCTIONS_BYTES = 64 * 1024;
+
+/**
+ * Checks a guest binary and its options. Nothing runs yet.
+ *
+ * @throws MAYFLY_ERR_ELF_*, MAYFLY_ERR_SANDBOX_OPTIONS, MAYFLY_ERR_MEMORY_TOO_BIG.
+ */
+export async function loadSandbox(
+  driver: HypervisorDriver,
+  elf: Uint8Array,
+  options: SandboxOptions = {},
+): Promise<UninitializedSandbox> {
+  const { logLevel = 'error', initTimeoutMs = 10_000 } = options;
+  const maxLogLevel = LOG_LEVELS.indexOf(logLevel);
+  if (maxLogLevel < 0)
+    throw hypervisorError(
+      'MAYFLY_ERR_SANDBOX_OPTIONS',
+      `logLevel is ${String(logLevel)}: expected ${LOG_LEVELS.join(', ')}`,
+      { details: { option: 'logLevel' } },
+    );
+  if (!isTimeout(initTimeoutMs))
+    throw hypervisorError(
+      'MAYFLY_ERR_SANDBOX_OPTIONS',
+      `initTimeoutMs is ${String(initTimeoutMs)}: expected milliseconds above 0`,
+      { details: { option: 'initTimeoutMs' } },
+    );
+  const memory = resolveMemory(options.memory);
+  const image = checkElf(elf);
+  layoutMemory({ imageBytes: image.imageBytes, memory, hostFunctionsBytes: PAGE_BYTES });
+  return new UninitializedSandbox({ driver, image, memory, maxLogLevel, initTimeoutMs });
+}
+
+interface LoadedGuest {
+  readonly driver: HypervisorDriver;
+  readonly image: ElfImage;
+  readonly memory: MemorySizes;
+  readonly maxLogLevel: number;
+  readonly initTimeoutMs: number;
+}
+
+/** A checked guest that has not run: host functions are registered here, and only here (guest-abi 8.1). */
+export class UninitializedSandbox {
+  readonly #guest: LoadedGuest;
+  readonly #hostFunctions = new Map<string, HostFunctionEntry>([['HostPrint', HOST_PRINT]]);
+  #state: 'loaded' | 'evolving' | 'evolved' | 'closed' = 'loaded';
+  #evolving: Promise<unknown> | undefined;
+  #vm: DriverVm | undefined;
+
+  /** Not for callers: see `loadSandbox`. */
+  constructor(guest: LoadedGuest) {
+    this.#guest = guest;
+  }
+
+  /**
+   * Registers a host function; an existing name is replaced, `HostPrint` included.
+   *
+   * @throws MAYFLY_ERR_HOST_FUNCTION, MAYFLY_ERR_SANDBOX_STATE once `evolve` or `close` was called.
+   */
+  registerHostFunction(name: string, signature: Signature, handler: HostFunction): this {
+    this.#checkLoaded();
+    const entry = { signature, handler };
+    checkHostFunction(name, entry);
+    const { params, returns } = signature;
+    this.#hostFunctions.set(name, {
+      signature: Object.freeze({ params: Object.freeze([...params]), returns }),
+      handler,
+    });
+    return this;
+  }
+
+  /**
+   * Creates the VM, runs the guest's initialisation to its first halt and takes the base snapshot. This object is
+   * used up by it, and a failure closes the VM.
+   *
+   * @throws MAYFLY_ERR_GUEST_INIT when the guest fails (see `guestInitFailure`), MAYFLY_ERR_HOST_FUNCTION when the
+   * list of host functions is too long, MAYFLY_ERR_MEMORY_TOO_BIG, MAYFLY_ERR_SANDBOX_STATE, and what the driver
+   * throws.
+   */
+  async evolve(): Promise<Sandbox> {
+    this.#checkLoaded();
+    this.#state = 'evolving';
+    const evolving = this.#evolve();
+    this.#evolving = evolving;
+    try {
+      const sandbox = await evolving;
+      this.#state = 'evolved';
+      return sandbox;
+    } catch (error) {
+      this.#state = 'closed';
+      throw error;
+    }
+  }
+
+  /** Ends a running initialisation and frees its VM; nothing once `evolve` has answered. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#state === 'evolving') {
+      await this.#vm?.close();
+      await this.#evolving?.catch(() => undefined);
+    } else if (this.#state === 'loaded') this.#state = 'closed';
+  }
+
+  #checkLoaded(): void {
+    if (this.#state !== 'loaded')
+      throw hypervisorError('MAYFLY_ERR_SANDBOX_STATE', `the sandbox is ${this.#state}, no longer loaded`);
+  }
+
+  async #evolve(): Promise<Sandbox> {
+    const { driver, image, memory } = this.#guest;
+    const hostFunctions = encodeHostFunctionDetails(
+      new Map([...this.#hostFunctions].map(([name, { signature }]) => [name, signature])),
+    );
+    if (hostFunctions.byteLength > MAX_HOST_FUNCTIONS_BYTES)
+      throw hypervisorError(
+        'MAYFLY_ERR_HOST_FUNCTION',
+        'Host Function Details buffer is too big for the host_function_definitions buffer',
+      );
+    const layout = layoutMemory({
+      imageBytes: image.imageBytes,
+      memory,
+      hostFunctionsBytes: Math.max(PAGE_BYTES, hostFunctions.byteLength),
+    });
+    const cookie = randomBytes(COOKIE_BYTES);
+    const vm = await driver.createVm(planVm({ image, layout, hostFunctions, cookie }));
+    this.#vm = vm;
+    try {
+      const dispatch = await this.#initialise(vm, layout, cookie);
+      const base = new SharedSnapshot(await vm.snapshot());
+      const version: GuestVersion = {
+        driver,
+        layout,
+        cookie,
+        hostFunctions: this.#hostFunctions,
+        callEntry: Object.freeze({ rip: dispatch, rsp: BigInt(layout.stackPointer) }),
+      };
+      return new Sandbox({ version, vm, base });
+    } catch (error) {
+      await vm.close();
+      throw error;
+    }
+  }
+
+  /** @returns the address of the guest's dispatch function */
+  async #initialise(vm: DriverVm, layout: GuestLayout, cookie: Uint8Array): Promise<bigint> {
+    const { image, maxLogLevel, initTimeoutMs } = this.#guest;
+    const state = new CallState(initTimeoutMs, undefined);
+    const hypervisor = new Hypervisor({ vm, layout, cookie, hostFunctions: this.#hostFunctions });
+    const end = await hypervisor.initialise(
+      {
+        entryPoint: layout.code.address + image.entry,
+        seed: randomBytes(8).readBigUInt64LE(),
+        pageBytes: PAGE_BYTES,
+        maxLogLevel,
+        timeoutMs: initTimeoutMs,
+      },
+      state,
+    );
+    if (end.reason !== 'halted') throw initError(end, state);
+    const dispatch = Buffer.from(vm.read(layout.peb.address + DISPATCH_POINTER_OFFSET, 8)).readBigUInt64LE();
+    if (dispatch === 0n)
+      throw initError(fault('bad-dispatch-pointer', 'Dispatch function address is null'), state);
+    const { address, lengthBytes } = layout.code;
+    if (dispatch < BigInt(address) || dispatch >= BigInt(address + lengthBytes))
+      throw initError(
+        fault('bad-dispatch-pointer', `Dispatch function address ${hex(dispatch)} is outside the code`),
+        state,
+      );
+    return dispatch;
+  }
+}
+
+function initError({ outcome, detail }: Fault, state: CallState) {
+  if (outcome === 'host-fault') return hypervisorError('MAYFLY_ERR_HYPERVISOR', detail.message);
+  const details: GuestInitFailure = { outcome, detail, logs: state.logs, printed: state.printed.toString() };
+  return hypervisorError('MAYFLY_ERR_GUEST_INIT', `initialisation ended as ${outcome}: ${detail.message}`, {
+    details: { ...details },
+  });
+}

@@ -1,0 +1,74 @@
+import type { MemoryWrite, RunRequest } from './driver.js';
+import { accessFault, exceptionFault } from './exit-faults.js';
+import type { IoOut, VmExit } from './exits.js';
+import { type Fault, fault, hex } from './faults.js';
+
+/** What the loop needs of a VM. */
+export interface LoopTarget {
+  /** One request to the driver: enters the guest and settles with the next exit that somebody must see. */
+  enter(request: RunRequest): Promise<VmExit>;
+  /** Serves an OUT (guest-abi 5.1): stores to make before the guest goes on, or why it does not. */
+  handleIo(exit: IoOut): Promise<readonly MemoryWrite[] | Fault>;
+  /** Whether the cookie below the stack is intact (guest-abi 1.5). */
+  checkStackGuard(): boolean;
+}
+
+/** The guest executed `hlt`: initialisation or a call has ended as it should. */
+export const HALTED = { reason: 'halted' } as const;
+export type RunEnd = typeof HALTED | Fault;
+
+/**
+ * The vCPU as the reference describes it: enter, look at the exit, serve it, enter again. One switch, the same for
+ * every driver, and the only place where an exit becomes an outcome.
+ */
+export class VirtualCPU {
+  readonly #target: LoopTarget;
+
+  constructor(target: LoopTarget) {
+    this.#target = target;
+  }
+
+  /** Runs the guest until it halts or can go no further. Rejects only for faults of the host or the caller. */
+  async run(first: RunRequest): Promise<RunEnd> {
+    let request = first;
+    for (;;) {
+      const exit = await this.#target.enter(request);
+      switch (exit.kind) {
+        case 'halt':
+          return HALTED;
+        case 'io-out': {
+          const served = await this.#target.handleIo(exit);
+          if ('reason' in served) return served;
+          request = { writes: served };
+          break;
+        }
+        case 'io-in':
+          return fault('bad-port', `The guest read port ${exit.port}; the guest ABI has no input ports`);
+        case 'access-violation':
+          return accessFault(exit);
+        case 'mmio':
+          return this.#target.checkStackGuard()
+            ? fault('mmio', {
+                message: `MMIO access address ${hex(exit.address)}`,
+                address: hex(exit.address),
+              })
+            : fault('stack-cookie', 'Stack overflow detected');
+        case 'exception':
+          return exceptionFault(exit);
+        case 'shutdown':
+          return fault('shutdown', {
+            message: 'Triple fault: the guest shut its CPU down',
+            vector: 'DoubleFault',
+          });
+        case 'cancelled':
+          return exit.by === 'kill'
+            ? fault('kill', 'Execution was cancelled by the host.')
+            : fault('deadline', 'The guest ran into its deadline and was stopped');
+        case 'protocol':
+          return fault('bad-outbox', exit.reason);
+        case 'unknown':
+          return fault('unknown', `Unexpected VM Exit "${exit.reason}"`);
+      }
+    }
+  }
+}
