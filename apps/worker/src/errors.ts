@@ -1,0 +1,58 @@
+import { defineErrors } from '@mayfly/contracts';
+
+/** Errors of the worker: code, who has to act, whether a retry may cure it. */
+export const WORKER_ERRORS = {
+  MAYFLY_ERR_CONFIG: {
+    status: 500,
+    fault: 'host',
+    retryable: false,
+    poisons: false,
+    title: 'Invalid configuration',
+  },
+  /** A job that this worker cannot read; it fails by name and is kept for a look, never retried. */
+  MAYFLY_ERR_JOB_MALFORMED: {
+    status: 503,
+    fault: 'host',
+    retryable: false,
+    poisons: false,
+    title: 'The job is malformed',
+  },
+  MAYFLY_ERR_JOB_VERSION: {
+    status: 503,
+    fault: 'host',
+    retryable: false,
+    poisons: false,
+    title: 'The job has a version that this worker does not know',
+  },
+  /** At least one invocation of the job met a host fault that another attempt may cure. */
+  MAYFLY_ERR_JOB_UNSETTLED: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'Invocations of the job are not settled',
+  },
+  MAYFLY_ERR_JOB_LOST: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'The job belongs to another worker',
+  },
+  MAYFLY_ERR_POOL_FULL: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'No room for another sandbox',
+  },
+  MAYFLY_ERR_POOL_CLOSED: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'The sandbox pool is closed',
+  },
+} as const;
+
+export const workerError = defineErrors(WORKER_ERRORS);

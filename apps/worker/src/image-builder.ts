@@ -1,0 +1,51 @@
+import type { BlobStore } from '@mayfly/blobs';
+import {
+  type FunctionRef,
+  isMayflyError,
+  LIMITS,
+  type MayflyError,
+  OUTCOMES,
+  type Outcome,
+} from '@mayfly/contracts';
+import { type HypervisorDriver, loadSandbox } from '@mayfly/hypervisor';
+import type { BuildResult, ImageBuilder, InitFailure } from './pool/guest-image.js';
+
+export interface HypervisorImageBuilderOptions {
+  readonly driver: HypervisorDriver;
+  readonly blobs: Pick<BlobStore, 'get'>;
+  readonly initTimeoutMs: number;
+}
+
+/** Artifact from the blob store (its hash is checked there) → load → initialise → snapshot. */
+export class HypervisorImageBuilder implements ImageBuilder {
+  readonly #options: HypervisorImageBuilderOptions;
+
+  constructor(options: HypervisorImageBuilderOptions) {
+    this.#options = options;
+  }
+
+  async build(ref: FunctionRef): Promise<BuildResult> {
+    const { driver, blobs, initTimeoutMs } = this.#options;
+    const elf = await blobs.get(ref.tenant, ref.artifactSha256, { limitBytes: LIMITS.artifactBytes });
+    try {
+      const loaded = await loadSandbox(driver, elf, { memory: ref.memory, initTimeoutMs });
+      const sandbox = await loaded.evolve();
+      return { ok: true, image: await sandbox.snapshot(), sandbox };
+    } catch (error) {
+      const failure = isMayflyError(error) ? initFailure(error) : undefined;
+      if (failure === undefined) throw error;
+      return { ok: false, failure };
+    }
+  }
+}
+
+/** A fault of the guest or of its binary is the version's own; undefined for a host fault. */
+function initFailure(error: MayflyError): InitFailure | undefined {
+  if (error.definition.fault === 'host') return undefined;
+  const { outcome } = error.details;
+  const isOutcome = typeof outcome === 'string' && outcome in OUTCOMES;
+  return {
+    outcome: isOutcome ? (outcome as Outcome) : 'protocol',
+    detail: { message: `The function cannot be initialised: ${error.message}` },
+  };
+}

@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import { LocalBlobStore } from '@mayfly/blobs';
+import { DATA_FOLDERS, isMayflyError } from '@mayfly/contracts';
+import { createKvmDriver } from '@mayfly/hypervisor';
+import { pino } from 'pino';
+import { loadConfig, type WorkerConfig } from './config.js';
+import { HypervisorImageBuilder } from './image-builder.js';
+import { connectRedis, disconnectRedis } from './redis.js';
+import { buildWorker } from './worker.js';
+
+const EXIT_FAILURE = 1;
+/** EX_CONFIG of sysexits(3). */
+const EXIT_CONFIG = 78;
+/** What is left to release after an error that nobody handled. */
+const PANIC_GRACE_MS = 1_000;
+/** Past this, something holds the process that should not. */
+const EXIT_TIMEOUT_MS = 2_000;
+
+function configOrExit(): WorkerConfig {
+  try {
+    return loadConfig(process.env);
+  } catch (error) {
+    process.stderr.write(`${isMayflyError(error) ? error.message : String(error)}\n`);
+    process.exit(EXIT_CONFIG);
+  }
+}
+
+async function main(): Promise<void> {
+  const config = configOrExit();
+  const logger = pino({ level: config.logLevel, base: { workerId: config.workerId } });
+  const redis = connectRedis(config.redisUrl);
+  redis.on('error', (error) => logger.warn({ err: error }, 'redis'));
+
+  const driver = await createKvmDriver({ slots: config.slots, spareShells: config.spareShells }).catch(
+    (error) => {
+      logger.fatal({ err: error }, 'no hypervisor');
+      process.exit(EXIT_FAILURE);
+    },
+  );
+  const blobs = new LocalBlobStore(join(config.dataDirectory, DATA_FOLDERS.blobs));
+  const images = new HypervisorImageBuilder({ driver, blobs, initTimeoutMs: config.initTimeoutMs });
+  const worker = buildWorker({ config, redis, blobs, images, logger });
+
+  let isStopping = false;
+  const stop = async (graceMs: number, exitCode: number) => {
+    isStopping = true;
+    process.exitCode = exitCode;
+    await worker.drain(graceMs);
+    await driver.close();
+    await disconnectRedis(redis);
+    setTimeout(() => {
+      logger.error('something keeps the process alive: leaving anyway');
+      process.exit(exitCode);
+    }, EXIT_TIMEOUT_MS).unref();
+  };
+  const panic = (error: unknown) => {
+    logger.fatal({ err: error }, 'unhandled error');
+    if (isStopping) process.exit(EXIT_FAILURE);
+    stop(PANIC_GRACE_MS, EXIT_FAILURE).catch(() => process.exit(EXIT_FAILURE));
+  };
+  process.on('uncaughtException', panic);
+  process.on('unhandledRejection', panic);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      if (isStopping) process.exit(EXIT_FAILURE);
+      logger.info({ signal }, 'draining');
+      stop(config.drainGraceMs, 0).then(() => logger.info('drained'), panic);
+    });
+
+  await worker.start();
+  logger.info({ slots: config.slots, dataDirectory: config.dataDirectory }, 'taking calls');
+}
+
+await main();

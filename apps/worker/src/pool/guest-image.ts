@@ -1,0 +1,82 @@
+import type { FunctionRef, Outcome, OutcomeDetail, ReturnType, TypedValue } from '@mayfly/contracts';
+
+/**
+ * What the pool and the processor know of a guest, whatever its personality: an image that was initialised once, and
+ * sandboxes made from it. `@mayfly/hypervisor`'s `Snapshot` and `Sandbox` have this shape.
+ */
+export interface GuestImage {
+  /** Guest memory of the image, and of each sandbox made from it, at full size. */
+  readonly memoryBytes: number;
+  /** Another sandbox in the state of the image. Rejects for host faults only. */
+  instantiate(): Promise<GuestSandbox>;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface GuestSandbox {
+  /** Whether its state is in doubt, so that it must not go back to the pool. */
+  readonly poisoned: boolean;
+  /** Restore, then call. Guest faults are data; rejects for host faults and misuse. */
+  invoke(
+    entrypoint: string,
+    args: readonly TypedValue[],
+    returns: ReturnType,
+    options: GuestCallOptions,
+  ): Promise<GuestCallReport>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface GuestCallOptions {
+  /** Guest time, from VM entry. */
+  readonly timeoutMs: number;
+  /** Abort kills the call. */
+  readonly signal: AbortSignal;
+  /** What host functions see of the call. */
+  readonly context: CallContext;
+}
+
+export interface CallContext {
+  readonly tenant: string;
+  readonly function: string;
+  readonly version: number;
+  readonly invocationId: string;
+}
+
+export interface GuestCallReport {
+  readonly outcome: Outcome;
+  readonly value?: TypedValue;
+  readonly detail?: OutcomeDetail;
+  readonly logs: readonly GuestLog[];
+  readonly printed: string;
+  readonly phases: {
+    readonly queuedUs: number;
+    readonly restoreUs: number;
+    readonly runUs: number;
+    readonly resultUs: number;
+  };
+  readonly exits: number;
+  readonly hostCalls: number;
+  readonly dirtyPages: number;
+}
+
+export interface GuestLog {
+  readonly level: string;
+  readonly message: string;
+}
+
+/** Why a version cannot run: its own fault, so every call of it ends so. */
+export interface InitFailure {
+  readonly outcome: Outcome;
+  readonly detail: OutcomeDetail;
+}
+
+export type BuildResult =
+  /** `sandbox` is the one that was initialised: as good as any made from the image. */
+  | { readonly ok: true; readonly image: GuestImage; readonly sandbox: GuestSandbox }
+  | { readonly ok: false; readonly failure: InitFailure };
+
+export interface ImageBuilder {
+  /** Artifact → initialised image. Rejects for host faults only. */
+  build(ref: FunctionRef): Promise<BuildResult>;
+}

@@ -1,0 +1,249 @@
+import type { BlobStore } from '@mayfly/blobs';
+import { type FunctionRef, type InvocationItem, isMayflyError, type TypedValue } from '@mayfly/contracts';
+import { workerError } from './errors.js';
+import { decodeInput } from './input.js';
+import { type BadItem, type ParsedJob, parseJob } from './job-parser.js';
+import type { GuestCallReport } from './pool/guest-image.js';
+import type { Lease, SandboxPool } from './pool/sandbox-pool.js';
+import type { Delivery, Settlement } from './reply/delivery.js';
+import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
+import type { Lane, Slots } from './slots.js';
+
+/** What the processor knows of a queue's job. */
+export interface JobView {
+  readonly id: string;
+  readonly lane: Lane;
+  readonly data: unknown;
+  /** Starts of this job so far, this one included; above 1, some of its invocations may have ended before. */
+  readonly attempt: number;
+  /** Whether nobody will try again after this attempt. */
+  readonly isLastAttempt: boolean;
+}
+
+/** Why a job's calls are stopped: the worker shuts down, or the job's lock went to another worker. */
+export type StopReason = 'drain' | 'lost';
+
+/** `requeue`: some invocations did not run to an end here and want another worker, at no attempt's cost. */
+export type JobEnd = 'done' | 'requeue';
+
+export interface ProcessorDeps {
+  readonly workerId: string;
+  readonly pool: Pick<SandboxPool, 'prepare' | 'lease'>;
+  readonly slots: Slots;
+  readonly blobs: Pick<BlobStore, 'get'>;
+  readonly delivery: Pick<Delivery, 'deliver' | 'settled'>;
+  /** Host faults, with their whole chain. */
+  readonly onHostFault: (error: unknown, invocationId: string) => void;
+}
+
+interface Call {
+  readonly job: JobView;
+  readonly ref: FunctionRef;
+  readonly item: InvocationItem;
+  readonly facts: InvocationFacts;
+  readonly reply: ParsedJob['reply'];
+  readonly signal: AbortSignal;
+}
+
+type CallEnd =
+  /** It has its one outcome, on record, or its gateway has given it one. */
+  | 'settled'
+  /** A host fault that another attempt may cure. */
+  | 'unsettled'
+  /** It was stopped before it could end. */
+  | 'stopped';
+
+type Execution =
+  | { readonly report: GuestCallReport; readonly run: RunTimes }
+  | { readonly settlement: Settlement }
+  | 'expired'
+  | 'stopped';
+
+/** Runs jobs: each invocation on its own, to exactly one outcome. Knows nothing of the queue. */
+export class Processor {
+  readonly #deps: ProcessorDeps;
+
+  constructor(deps: ProcessorDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Guest faults are data and never fail a job.
+   * @param signal its reason is a `StopReason`.
+   * @throws MAYFLY_ERR_JOB_MALFORMED, MAYFLY_ERR_JOB_VERSION: nobody can run this job. MAYFLY_ERR_JOB_UNSETTLED:
+   * a retry may cure what is left, or, after the last attempt, the job is worth a look. MAYFLY_ERR_JOB_LOST:
+   * another worker owns the job; nothing more was written.
+   */
+  async process(job: JobView, signal: AbortSignal): Promise<JobEnd> {
+    const takenAt = performance.now();
+    const parsed = parseJob(job.data);
+    const items = job.attempt > 1 ? await this.#unsettledOf(parsed) : parsed.items;
+    const ends = await Promise.all([
+      ...items.map((item) =>
+        this.#run({
+          job,
+          ref: parsed.function,
+          item,
+          facts: this.#facts(job, parsed, item, takenAt),
+          reply: parsed.reply,
+          signal,
+        }),
+      ),
+      ...parsed.badItems.map((item) => this.#refuse(job, parsed, item, takenAt)),
+    ]);
+
+    if (signal.aborted && signal.reason === 'lost')
+      throw workerError('MAYFLY_ERR_JOB_LOST', 'another worker owns the job');
+    if (ends.includes('unsettled'))
+      throw workerError('MAYFLY_ERR_JOB_UNSETTLED', 'the host failed invocations of this job');
+    return ends.includes('stopped') ? 'requeue' : 'done';
+  }
+
+  /** Gives the invocations of a job that the queue gave up (its worker died too often) their outcome. */
+  async settleLost(job: JobView, detail: string): Promise<void> {
+    const takenAt = performance.now();
+    const parsed = parseJob(job.data);
+    const items = await this.#unsettledOf(parsed);
+    await Promise.all(
+      items.map((item) => {
+        const facts = this.#facts(job, parsed, item, takenAt);
+        const end = settleUnrun(facts, { outcome: 'host-fault', detail: { message: detail } });
+        return this.#deps.delivery.deliver(end, parsed.reply);
+      }),
+    );
+  }
+
+  async #unsettledOf({ function: ref, items }: ParsedJob): Promise<InvocationItem[]> {
+    const ids = items.map(({ invocationId }) => invocationId);
+    const settled = await this.#deps.delivery.settled(ref.tenant, ids);
+    return items.filter(({ invocationId }) => !settled.has(invocationId));
+  }
+
+  async #run(call: Call): Promise<CallEnd> {
+    try {
+      const execution = await this.#execute(call);
+      if (isLost(call.signal)) return 'stopped';
+      if (execution === 'expired') return 'settled';
+      if (execution === 'stopped') return await this.#stopped(call);
+      const settlement =
+        'settlement' in execution
+          ? execution.settlement
+          : settleReport(call.facts, execution.report, execution.run);
+      return await this.#deliver(call, settlement);
+    } catch (error) {
+      return this.#failed(call, error);
+    }
+  }
+
+  async #execute(call: Call): Promise<Execution> {
+    const { job, ref, item, signal } = call;
+    const { pool, slots, blobs } = this.#deps;
+    if (isExpired(item)) return 'expired';
+    const decoded = decodeInput(item.input, ref.tenant, blobs);
+    const args = decoded instanceof Promise ? await decoded : decoded;
+    // Initialising a version can take long, so it does not hold a permit.
+    const preparing = pool.prepare(ref);
+    const built = preparing !== undefined && (await preparing).built;
+    const waiting = slots.acquire(job.lane);
+    if (waiting) await waiting;
+    try {
+      if (signal.aborted) return 'stopped';
+      if (isExpired(item)) return 'expired';
+      const lease = await pool.lease(ref);
+      if (!lease.ok) return { settlement: settleUnrun(call.facts, lease.failure) };
+      return await this.#invoke(call, args, lease, built);
+    } finally {
+      slots.release();
+    }
+  }
+
+  async #invoke(
+    { ref, item, signal }: Call,
+    args: readonly TypedValue[],
+    lease: Extract<Lease, { ok: true }>,
+    built: boolean,
+  ): Promise<Execution> {
+    const acquiredAt = performance.now();
+    let doubtful = true;
+    try {
+      const report = await lease.sandbox.invoke(item.entrypoint, args, item.returns, {
+        timeoutMs: item.timeoutMs,
+        signal,
+        context: {
+          tenant: ref.tenant,
+          function: ref.name,
+          version: ref.version,
+          invocationId: item.invocationId,
+        },
+      });
+      doubtful = false;
+      if (signal.aborted && report.outcome === 'canceled') return 'stopped';
+      return { report, run: { acquiredAt, source: built ? 'boot' : lease.source } };
+    } finally {
+      lease.release({ doubtful });
+    }
+  }
+
+  /** The worker shuts down: a waiting caller is told, an async invocation goes to another worker. */
+  #stopped(call: Call): Promise<CallEnd> | CallEnd {
+    if (call.job.lane === 'async') return 'stopped';
+    const detail = { message: 'The worker shut down before the call ended' };
+    return this.#deliver(call, settleUnrun(call.facts, { outcome: 'host-fault', detail }));
+  }
+
+  async #failed(call: Call, error: unknown): Promise<CallEnd> {
+    if (isLost(call.signal)) return 'stopped';
+    this.#deps.onHostFault(error, call.item.invocationId);
+    const isCurable = !isMayflyError(error) || error.definition.retryable;
+    if (call.job.lane === 'async' && isCurable && !call.job.isLastAttempt) return 'unsettled';
+    const end = await this.#deliver(call, settleUnrun(call.facts, hostFault(error)));
+    // The last attempt's job fails although its invocations are settled: a host fault is worth a look.
+    return call.job.lane === 'async' && isCurable ? 'unsettled' : end;
+  }
+
+  #refuse(job: JobView, parsed: ParsedJob, item: BadItem, takenAt: number): Promise<CallEnd> {
+    const problem = workerError('MAYFLY_ERR_JOB_MALFORMED', `item: ${item.problem}`);
+    this.#deps.onHostFault(problem, item.invocationId);
+    const facts = this.#facts(job, parsed, item, takenAt);
+    return this.#deliver({ job, reply: parsed.reply }, settleUnrun(facts, hostFault(problem)));
+  }
+
+  /** A waiting caller has its answer from the reply; an async one only from the record, so that is waited for. */
+  async #deliver({ job, reply }: Pick<Call, 'job' | 'reply'>, settlement: Settlement): Promise<CallEnd> {
+    const kept = this.#deps.delivery.deliver(settlement, reply);
+    if (job.lane === 'async') {
+      const isKept = await kept.then(
+        () => true,
+        () => false,
+      );
+      return isKept ? 'settled' : 'unsettled';
+    }
+    kept.catch(() => undefined);
+    return 'settled';
+  }
+
+  #facts(job: JobView, { function: ref }: ParsedJob, item: InvocationItem | BadItem, takenAt: number) {
+    const facts: InvocationFacts = {
+      invocationId: item.invocationId,
+      tenant: ref.tenant,
+      function: ref.name,
+      version: ref.version,
+      entrypoint: item.entrypoint,
+      returns: item.returns,
+      ...(item.replyToken === undefined ? {} : { replyToken: item.replyToken }),
+      attempt: job.attempt,
+      workerId: this.#deps.workerId,
+      acceptedAtMs: item.acceptedAtMs,
+      takenAt,
+    };
+    return facts;
+  }
+}
+
+function isExpired({ expiresAtMs }: InvocationItem): boolean {
+  return expiresAtMs !== undefined && Date.now() >= expiresAtMs;
+}
+
+function isLost(signal: AbortSignal): boolean {
+  return signal.aborted && signal.reason === 'lost';
+}

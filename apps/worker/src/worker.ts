@@ -1,0 +1,149 @@
+import type { BlobStore } from '@mayfly/blobs';
+import type { FunctionRef } from '@mayfly/contracts';
+import type { Redis } from 'ioredis';
+import type { WorkerConfig } from './config.js';
+import { Heartbeat } from './heartbeat.js';
+import { Lane } from './lane.js';
+import type { ImageBuilder } from './pool/guest-image.js';
+import { SandboxPool } from './pool/sandbox-pool.js';
+import { Processor } from './processor.js';
+import { Delivery } from './reply/delivery.js';
+import { ReplyRouter } from './reply/reply-router.js';
+import { Slots } from './slots.js';
+import { listenForVersions } from './version-listener.js';
+
+/** What a drain may take beyond its grace: calls that were killed, replies and records that are on their way. */
+const AFTER_GRACE_MS = 3_000;
+
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface WorkerDeps {
+  readonly config: Pick<
+    WorkerConfig,
+    'workerId' | 'slots' | 'callsAhead' | 'jobsAtOnce' | 'maxSandboxes' | 'maxMemoryBytes'
+  >;
+  /** Belongs to the caller, who ends it after `drain`. */
+  readonly redis: Redis;
+  readonly blobs: BlobStore;
+  readonly images: ImageBuilder;
+  readonly logger: Logger;
+}
+
+export interface MayflyWorker {
+  /** Resolves once jobs are taken and the heartbeat is in Redis. */
+  start(): Promise<void>;
+  /**
+   * Takes no more jobs, lets calls that run end within the grace, then kills them, delivers what can be delivered and
+   * closes all that `buildWorker` made. Idempotent: the same promise.
+   */
+  drain(graceMs: number): Promise<void>;
+  /** What the pool holds. */
+  readonly pool: Pick<SandboxPool, 'use'>;
+}
+
+export function buildWorker({ config, redis, blobs, images, logger }: WorkerDeps): MayflyWorker {
+  const router = new ReplyRouter();
+  const delivery = new Delivery({
+    redis,
+    blobs,
+    router,
+    onError: (error, invocationId) => logger.error({ err: error, invocationId }, 'delivery failed'),
+  });
+  const slots = new Slots(config.slots + config.callsAhead);
+  const pool = new SandboxPool(images, {
+    limits: { maxSandboxes: config.maxSandboxes, maxMemoryBytes: config.maxMemoryBytes },
+    // A hostile initialisation runs to its whole timeout: one slot stays free of them.
+    buildsAtOnce: Math.max(1, config.slots - 1),
+    onCloseError: (error) => logger.error({ err: error }, 'a sandbox did not close'),
+  });
+  const processor = new Processor({
+    workerId: config.workerId,
+    pool,
+    slots,
+    blobs,
+    delivery,
+    onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
+  });
+  const lanes = (['sync', 'async'] as const).map(
+    (name) =>
+      new Lane({
+        name,
+        redis,
+        processor,
+        workerId: config.workerId,
+        jobsAtOnce: config.jobsAtOnce,
+        onError: (error, context) => logger.warn({ err: error, ...context }, 'queue'),
+      }),
+  );
+  const heartbeat = new Heartbeat({
+    redis,
+    workerId: config.workerId,
+    slots: config.slots,
+    onError: (error) => logger.warn({ err: error }, 'heartbeat failed'),
+  });
+  const subscriber = redis.duplicate();
+  subscriber.on('error', (error) => logger.warn({ err: error }, 'subscriber'));
+
+  const prepare = (ref: FunctionRef) => {
+    pool.prepare(ref, 'background')?.catch((error) => {
+      logger.warn({ err: error, function: ref.name, version: ref.version }, 'version not prepared');
+    });
+  };
+  let draining: Promise<void> | undefined;
+
+  return {
+    pool,
+    async start() {
+      await listenForVersions({
+        subscriber,
+        onVersion: prepare,
+        onError: (error) => logger.warn({ err: error }, 'announcement ignored'),
+      });
+      await Promise.all(lanes.map((lane) => lane.start()));
+      await heartbeat.start();
+    },
+    drain(graceMs) {
+      draining ??= drain(graceMs);
+      return draining;
+    },
+  };
+
+  async function drain(graceMs: number): Promise<void> {
+    subscriber.disconnect();
+    const closed = Promise.all([
+      heartbeat.drain().catch((error) => logger.warn({ err: error }, 'heartbeat failed')),
+      ...lanes.map((lane) => lane.close()),
+    ]);
+    if (!(await within(closed, graceMs))) {
+      const jobs = lanes.reduce((sum, lane) => sum + lane.running, 0);
+      logger.warn({ jobs }, 'grace is over: killing what runs');
+      for (const lane of lanes) lane.stopAll('drain');
+      await within(closed, AFTER_GRACE_MS);
+    }
+    if (!(await within(delivery.flushed(), AFTER_GRACE_MS))) logger.warn({}, 'not all was delivered');
+    router.close();
+    await within(pool.close(), AFTER_GRACE_MS);
+    await within(heartbeat.stop(), AFTER_GRACE_MS);
+  }
+}
+
+/** Whether the work is done by then. A failure counts as done. */
+async function within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, limitMs, false);
+  });
+  const done = work.then(
+    () => true,
+    () => true,
+  );
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
