@@ -32,6 +32,10 @@ import { healthRoutes } from './routes/platform/health.js';
 import { limitsRoute } from './routes/platform/limits.js';
 import type { CheckArtifact, Services } from './services.js';
 
+const CLOSE_IDLE_MS = 50;
+/** What a request that is no call, such as an upload, gets to end in once the calls have ended. */
+const CLOSE_GRACE_MS = 5_000;
+
 export interface GatewayDeps {
   readonly config: GatewayConfig;
   readonly logger: Logger;
@@ -42,7 +46,7 @@ export interface GatewayDeps {
 }
 
 export interface Gateway {
-  /** Not listening yet. `close()` ends everything at once; `drain()` first lets calls end. */
+  /** Not listening yet. To end it, `drain`: closing it alone leaves Redis and the reply socket open. */
   readonly app: FastifyInstance;
   readonly services: Services;
   /** Replies on the socket that nobody waited for, and connections that sent no frame. */
@@ -93,12 +97,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
       collect: (token) => invoker.collect(token),
     });
-    const app = await buildRoutes(services, closeParts);
+    const app = await buildRoutes(services);
     return {
       app,
       services,
       replyFaults: () => ({ unknownReplies: waiters.unknownReplies, brokenStreams: replies.brokenStreams }),
-      drain: once(() => drainGateway({ app, invoker, waiters, drainMs: config.drainMs })),
+      drain: once(() => drainGateway({ app, invoker, waiters, closeParts, drainMs: config.drainMs })),
     };
   } catch (error) {
     await closeParts();
@@ -106,7 +110,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   }
 }
 
-async function buildRoutes(services: Services, onClose: () => Promise<void>): Promise<FastifyInstance> {
+async function buildRoutes(services: Services): Promise<FastifyInstance> {
   const app = Fastify({
     logger: false,
     bodyLimit: LIMITS.invocationBodyBytes,
@@ -120,7 +124,6 @@ async function buildRoutes(services: Services, onClose: () => Promise<void>): Pr
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
   });
-  app.addHook('onClose', onClose);
   answerWithProblems(app, services.logger);
   app.decorateRequest('tenant', '');
   await describeApi(app);
@@ -148,15 +151,25 @@ interface DrainParts {
   readonly app: FastifyInstance;
   readonly invoker: Invoker;
   readonly waiters: Waiters;
+  readonly closeParts: () => Promise<void>;
   readonly drainMs: number;
 }
 
-async function drainGateway({ app, invoker, waiters, drainMs }: DrainParts): Promise<void> {
+async function drainGateway({ app, invoker, waiters, closeParts, drainMs }: DrainParts): Promise<void> {
   invoker.beginDrain();
   await waiters.idle(drainMs);
   for (const waiter of waiters.all()) waiters.end(waiter.token, { kind: 'drained' });
-  // Waits for the answers that are being written.
-  await app.close();
+  const closed = app.close();
+  // A connection that was busy when the close began stays open for its next request; nobody else closes it.
+  const idle = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_MS);
+  const late = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS);
+  try {
+    await closed;
+  } finally {
+    clearInterval(idle);
+    clearTimeout(late);
+  }
+  await closeParts();
 }
 
 function once(action: () => Promise<void>): () => Promise<void> {

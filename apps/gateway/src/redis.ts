@@ -1,6 +1,7 @@
 import type { RedisAddress } from '@mayfly/contracts';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { gatewayError } from './errors.js';
 
 const CONNECT_TIMEOUT_MS = 2_000;
 const COMMAND_TIMEOUT_MS = 2_000;
@@ -55,4 +56,13 @@ function logTransitions(connection: Redis, logger: Logger): void {
     if (up) logger.error({ err: error }, 'Redis is not reachable');
     up = false;
   });
+}
+
+/** @throws MAYFLY_ERR_GATEWAY_UNAVAILABLE in place of whatever the client threw. */
+export async function orUnavailable<T>(command: Promise<T>): Promise<T> {
+  try {
+    return await command;
+  } catch (cause) {
+    throw gatewayError('MAYFLY_ERR_GATEWAY_UNAVAILABLE', 'the platform cannot reach its store', { cause });
+  }
 }

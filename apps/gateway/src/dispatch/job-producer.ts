@@ -10,6 +10,7 @@ import {
 } from '@mayfly/contracts';
 import { type JobsOptions, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { orUnavailable } from '../redis.js';
 
 const JOB_NAME = 'invoke';
 /** Nobody reads the event streams: results travel on their own path. */
@@ -74,7 +75,7 @@ export class JobProducer {
   }
 
   async place(queue: QueueName, jobId: string): Promise<JobPlace> {
-    switch (await this.#queues[queue].getJobState(jobId)) {
+    switch (await orUnavailable(this.#queues[queue].getJobState(jobId))) {
       case 'waiting':
       case 'delayed':
       case 'prioritized':

@@ -7,6 +7,7 @@ import {
   type Timings,
 } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
+import { orUnavailable } from '../redis.js';
 
 /** Why this gateway ended a call itself; the code of the error that its caller got. */
 export type TerminalCode =
@@ -37,9 +38,8 @@ export class InvocationStore {
   }
 
   async find(tenant: string, invocationId: string): Promise<KnownInvocation | undefined> {
-    const [ours, workers] = await this.#redis.mget(
-      keys.accepted(tenant, invocationId),
-      keys.record(tenant, invocationId),
+    const [ours, workers] = await orUnavailable(
+      this.#redis.mget(keys.accepted(tenant, invocationId), keys.record(tenant, invocationId)),
     );
     const first = parse(ours);
     const record = parse(workers);
@@ -54,7 +54,7 @@ export class InvocationStore {
 
   /** The worker's record of a call, if it has written one. */
   async findRecord(tenant: string, invocationId: string): Promise<InvocationRecord | undefined> {
-    const record = parse(await this.#redis.get(keys.record(tenant, invocationId)));
+    const record = parse(await orUnavailable(this.#redis.get(keys.record(tenant, invocationId))));
     return isInvocationRecord(record) ? record : undefined;
   }
 
@@ -63,7 +63,7 @@ export class InvocationStore {
   }
 
   async removeAccepted(tenant: string, invocationId: string): Promise<void> {
-    await this.#redis.del(keys.accepted(tenant, invocationId));
+    await orUnavailable(this.#redis.del(keys.accepted(tenant, invocationId)));
   }
 
   /** Puts an end on record that is not a worker's. */
@@ -90,7 +90,7 @@ export class InvocationStore {
 
   async #write(tenant: string, record: AcceptedRecord | TerminalRecord): Promise<void> {
     const key = keys.accepted(tenant, record.invocationId);
-    await this.#redis.set(key, JSON.stringify(record), 'PX', LIMITS.recordRetentionMs);
+    await orUnavailable(this.#redis.set(key, JSON.stringify(record), 'PX', LIMITS.recordRetentionMs));
   }
 }
 

@@ -48,6 +48,11 @@ export class Invoker {
     return this.#draining;
   }
 
+  /** Sync calls whose callers wait. */
+  get waiting(): number {
+    return this.#deps.admission.inFlight;
+  }
+
   /** @throws MAYFLY_ERR_GATEWAY_DRAINING once a drain has begun. */
   checkOpen(): void {
     if (this.#draining) throw gatewayError('MAYFLY_ERR_GATEWAY_DRAINING', 'no new calls are taken');

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { isMayflyError } from '@mayfly/contracts';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { gatewayError, notFound } from '../errors.js';
@@ -13,6 +14,8 @@ export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
 export function answerWithProblems(app: FastifyInstance, logger: Logger): void {
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     if (isHostFault(error)) logger.error({ err: error }, 'request failed');
+    // The next request of this connection shall find another gateway.
+    if (isMayflyError(error, 'MAYFLY_ERR_GATEWAY_DRAINING')) reply.header('connection', 'close');
     return sendAnswer(reply, problemOfError(error));
   });
   app.setNotFoundHandler((request, reply) =>

@@ -1,5 +1,6 @@
 import { channels, type FunctionRef, keys } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
+import { orUnavailable } from '../redis.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
 
 /** A function and its versions, lowest first; at least one. */
@@ -47,15 +48,11 @@ export class FunctionRegistry {
     name: string,
     version: NewVersion,
   ): Promise<{ version: StoredVersion; created: boolean }> {
-    const [number, created] = (await this.#redis.eval(
-      ADD_VERSION,
-      2,
-      keys.function(tenant, name),
-      keys.functionNames(tenant),
+    const [number, created] = (await this.#eval(ADD_VERSION, tenant, name, [
       fingerprint(version),
       JSON.stringify(version),
       name,
-    )) as [number, number];
+    ])) as [number, number];
     const stored = { version: number, ...version };
     if (created === 1) await this.#announce(functionRef(tenant, name, stored));
     return created === 1
@@ -64,17 +61,17 @@ export class FunctionRegistry {
   }
 
   async getFunction(tenant: string, name: string): Promise<StoredFunction | undefined> {
-    return parseFunction(name, await this.#redis.hgetall(keys.function(tenant, name)));
+    return parseFunction(name, await orUnavailable(this.#redis.hgetall(keys.function(tenant, name))));
   }
 
   async getVersion(tenant: string, name: string, version: number): Promise<StoredVersion | undefined> {
-    const text = await this.#redis.hget(keys.function(tenant, name), `v${version}`);
+    const text = await orUnavailable(this.#redis.hget(keys.function(tenant, name), `v${version}`));
     return text === null ? undefined : parseVersion(version, text);
   }
 
   /** Names of a tenant's functions, sorted. */
   async listNames(tenant: string): Promise<string[]> {
-    return (await this.#redis.smembers(keys.functionNames(tenant))).sort();
+    return (await orUnavailable(this.#redis.smembers(keys.functionNames(tenant)))).sort();
   }
 
   /** Functions in the order of the names; one that has gone meanwhile is left out. */
@@ -106,23 +103,26 @@ export class FunctionRegistry {
       `v${stored.version}`,
       `s:${fingerprint(withoutNumber(stored))}`,
     ]);
-    const deleted = (await this.#redis.eval(
-      DELETE_VERSIONS,
-      2,
-      keys.function(tenant, name),
-      keys.functionNames(tenant),
-      name,
-      ...fields,
-    )) as number;
-    await this.#redis.publish(channels.registry, `${tenant} ${name}`);
+    const deleted = (await this.#eval(DELETE_VERSIONS, tenant, name, [name, ...fields])) as number;
+    await orUnavailable(this.#redis.publish(channels.registry, `${tenant} ${name}`));
     return deleted;
   }
 
   async #announce(ref: FunctionRef): Promise<void> {
-    await Promise.all([
-      this.#redis.publish(channels.registry, `${ref.tenant} ${ref.name}`),
-      this.#redis.publish(channels.versions, JSON.stringify(ref)),
-    ]);
+    await orUnavailable(
+      Promise.all([
+        this.#redis.publish(channels.registry, `${ref.tenant} ${ref.name}`),
+        this.#redis.publish(channels.versions, JSON.stringify(ref)),
+      ]),
+    );
+  }
+
+  /** Runs a script over the keys of one function. */
+  #eval(script: string, tenant: string, name: string, args: readonly string[]): Promise<unknown> {
+    const { function: functionKey, functionNames } = keys;
+    return orUnavailable(
+      this.#redis.eval(script, 2, functionKey(tenant, name), functionNames(tenant), ...args),
+    );
   }
 }
 

@@ -1,0 +1,157 @@
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import { Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startGateway, TENANT_KEY, type TestGateway } from './support/test-gateway.js';
+
+describe('keys', () => {
+  it.each([
+    ['no key', undefined],
+    ['another key', 'Bearer mf_other_key_0123456789'],
+    ['the beginning of the key', `Bearer ${TENANT_KEY.slice(0, -1)}`],
+    ['more than the key', `Bearer ${TENANT_KEY}x`],
+    ['another scheme', `Basic ${TENANT_KEY}`],
+    ['the key alone', TENANT_KEY],
+    ['two words', `Bearer ${TENANT_KEY} x`],
+    ['no token', 'Bearer '],
+  ])('refuses %s on every route of a tenant', async (_name, authorization) => {
+    const gateway = await startGateway();
+    const id = `inv_${'0'.repeat(32)}`;
+    for (const [method, path] of [
+      ['POST', '/invoke'],
+      ['POST', '/invoke/fn'],
+      ['POST', '/v1/functions/fn/versions'],
+      ['GET', '/v1/functions'],
+      ['GET', '/v1/functions/fn'],
+      ['GET', '/v1/functions/fn/versions'],
+      ['GET', '/v1/functions/fn/versions/1'],
+      ['DELETE', '/v1/functions/fn'],
+      ['DELETE', '/v1/functions/fn/versions/1'],
+      ['GET', `/v1/invocations/${id}`],
+      ['GET', `/v1/invocations/${id}/result`],
+      ['GET', '/v1/limits'],
+    ] as const) {
+      const headers = authorization === undefined ? {} : { authorization };
+      const response = await fetch(`${gateway.url}${path}`, { method, headers });
+      expect([path, response.status, response.headers.get('www-authenticate')]).toEqual([
+        path,
+        401,
+        'Bearer',
+      ]);
+      expect(await response.json()).toMatchObject({ code: 'unauthorized', origin: 'client' });
+    }
+  });
+});
+
+describe('health', () => {
+  it('is ready with a Redis and a live worker', async () => {
+    const gateway = await startGateway();
+    const redis = new Redis({ path: gateway.redis.socketPath });
+    onTestFinished(() => redis.disconnect());
+    const ready = async () => (await fetch(`${gateway.url}/readyz`)).status;
+    expect(await ready()).toBe(503);
+    await redis.zadd(keys.workers, Date.now() - WORKER_ALIVE_MS - 1, 'gone');
+    expect(await ready()).toBe(503);
+    await redis.zadd(keys.workers, Date.now(), 'alive');
+    expect(await ready()).toBe(200);
+    const verbose = await (await fetch(`${gateway.url}/readyz?verbose`)).json();
+    expect(verbose).toEqual({
+      status: 'ok',
+      checks: [
+        { name: 'accepting', ok: true },
+        { name: 'redis', ok: true },
+        { name: 'workers', ok: true, detail: '1 alive' },
+      ],
+    });
+    expect(await (await fetch(`${gateway.url}/readyz`)).json()).toEqual({ status: 'ok' });
+  });
+
+  it('is alive without asking anybody', async () => {
+    const gateway = await startGateway();
+    const response = await fetch(`${gateway.url}/livez`);
+    expect([response.status, await response.json()]).toEqual([200, { status: 'ok' }]);
+  });
+});
+
+describe('limits and description', () => {
+  it('answers the limits that it enforces', async () => {
+    const gateway = await startGateway({ env: { MAYFLY_GATEWAY_MAX_IN_FLIGHT: '7' } });
+    const { limits, defaults } = await (await gateway.fetch('/v1/limits')).json();
+    expect(limits).toEqual({ ...LIMITS, maxInFlight: 7, tenantMaxInFlight: 1024, maxQueueDepth: 10_000 });
+    expect(defaults.timeoutMs).toBe(LIMITS.defaultTimeoutMs);
+  });
+
+  it('describes every route in OpenAPI 3.1', async () => {
+    const gateway = await startGateway();
+    const document = await (await fetch(`${gateway.url}/openapi.json`)).json();
+    expect(document.openapi).toBe('3.1.0');
+    expect(Object.keys(document.paths).sort()).toEqual([
+      '/invoke',
+      '/invoke/{target}',
+      '/livez',
+      '/readyz',
+      '/v1/functions',
+      '/v1/functions/{name}',
+      '/v1/functions/{name}/versions',
+      '/v1/functions/{name}/versions/{version}',
+      '/v1/invocations/{id}',
+      '/v1/invocations/{id}/result',
+      '/v1/limits',
+    ]);
+    const { requestBody, responses } = document.paths['/invoke'].post;
+    expect(requestBody.content['application/json'].schema.required).toEqual(['function']);
+    expect(Object.keys(responses)).toEqual(expect.arrayContaining(['200', '202']));
+    const upload = document.paths['/v1/functions/{name}/versions'].post;
+    expect(Object.keys(upload.requestBody.content)).toEqual([
+      'multipart/form-data',
+      'application/octet-stream',
+    ]);
+    expect(responses['4XX'].content).toHaveProperty('application/problem+json');
+  });
+});
+
+describe('what is no request of ours', () => {
+  const raw = async (gateway: TestGateway, head: string): Promise<string> => {
+    const socket = createConnection(Number(new URL(gateway.url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(head);
+    return text(socket);
+  };
+
+  it.each([
+    ['GET', '/'],
+    ['GET', '/invoke'],
+    ['PUT', '/invoke'],
+    ['POST', '/v1/functions'],
+    ['GET', '/v1/functions/'],
+    ['GET', '/v1/functions/a/b/c'],
+    ['GET', '/../../etc/passwd'],
+    ['GET', `/${'x'.repeat(5000)}`],
+  ])('answers %s %s as a problem', async (method, path) => {
+    const gateway = await startGateway();
+    const response = await gateway.fetch(path, { method });
+    expect([404, 400]).toContain(response.status);
+    expect(response.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+    expect((await response.json()).status).toBe(response.status);
+  });
+
+  it.each([
+    ['a path that does not decode', 'GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 400],
+    ['text that is no HTTP', 'HELO\r\n\r\n', 400],
+    ['a header that is too large', `GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
+    [
+      'two lengths',
+      'POST /invoke HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
+  ])('answers %s as a problem', async (_name, head, status) => {
+    const gateway = await startGateway();
+    const answer = await raw(gateway, head);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer.toLowerCase()).toContain('content-type: application/problem+json');
+    const body = answer.slice(answer.indexOf('\r\n\r\n') + 4);
+    expect(JSON.parse(body).status).toBe(status);
+  });
+});
