@@ -4,7 +4,9 @@
 static __attribute__((noinline)) int descend(int levels) {
   volatile char frame[512];
   frame[0] = (char)levels;
-  return levels == 0 ? 0 : descend(levels - 1) + frame[0];
+  int below = levels == 0 ? -1 : descend(levels - 1);
+  __asm__ volatile("" : "+r"(below) : "r"(frame) : "memory");
+  return below + 1;
 }
 
 void hyperlight_main(void) { descend(INT32_MAX); }

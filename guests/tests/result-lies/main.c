@@ -116,7 +116,7 @@ LYING(error_huge_code) {
 LYING(error_not_utf8) {
   size_t size = mf_encode_error(lie_output() + 8, 4096, 15, "abcdefg");
   lie_push(size);
-  lie_output()[8 + size - 4] = 0xFF;
+  memset(memchr(lie_output() + 8, 'a', size), 0xFF, 1);
 }
 /* Error 9 poisons as a stack overflow does. */
 LYING(error_stack_overflow) {
