@@ -83,25 +83,31 @@ const kvm_cpuid_entry2* find_leaf(const kvm_abi::Cpuid2& cpuid, uint32_t functio
   return nullptr;
 }
 
-bool has_bit(uint32_t word, int bit) { return ((word >> bit) & 1) != 0; }
+/** The CR4 bits that this KVM takes for a vCPU with the supported CPUID, found by setting each. */
+uint64_t accepted_cr4(int kvm, const kvm_abi::Cpuid2& supported) {
+  // CPUID alone does not tell: a paravirtual KVM lists neither SMEP nor XSAVE, and has both.
+  const UniqueFd vm(call(kvm, KVM_CREATE_VM, 0ul, "KVM_CREATE_VM"));
+  const UniqueFd vcpu(call(vm.get(), KVM_CREATE_VCPU, 0ul, "KVM_CREATE_VCPU"));
+  kvm_abi::Cpuid2 cpuid = supported;
+  call(vcpu.get(), kvm_abi::kSetCpuid2, &cpuid, "KVM_SET_CPUID2");
+  kvm_sregs sregs{};
+  call(vcpu.get(), KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
+  uint64_t accepted = cr4::kPae | cr4::kOsfxsr | cr4::kOsxmmexcpt;
+  for (const uint64_t bit : {cr4::kUmip, cr4::kFsgsbase, cr4::kOsxsave, cr4::kSmep, cr4::kSmap}) {
+    sregs.cr4 = accepted | bit;
+    if (::ioctl(vcpu.get(), KVM_SET_SREGS, &sregs) == 0) accepted |= bit;
+  }
+  return accepted;
+}
 
 Features read_features(int kvm) {
   Features features;
   features.cpuid.count = kvm_abi::kMaxCpuidEntries;
   call(kvm, kvm_abi::kGetSupportedCpuid, &features.cpuid, "KVM_GET_SUPPORTED_CPUID");
-  features.cr4 = cr4::kPae | cr4::kOsfxsr | cr4::kOsxmmexcpt;
-  if (const auto* leaf = find_leaf(features.cpuid, 7, 0)) {
-    if (has_bit(leaf->ebx, 0)) features.cr4 |= cr4::kFsgsbase;
-    if (has_bit(leaf->ebx, 7)) features.cr4 |= cr4::kSmep;
-    if (has_bit(leaf->ebx, 20)) features.cr4 |= cr4::kSmap;
-    if (has_bit(leaf->ecx, 2)) features.cr4 |= cr4::kUmip;
-  }
-  const auto* basic = find_leaf(features.cpuid, 1, 0);
-  const auto* state = find_leaf(features.cpuid, 0xd, 0);
-  if (basic != nullptr && has_bit(basic->ecx, 26) && state != nullptr) {
-    features.cr4 |= cr4::kOsxsave;
-    features.xcr0 = ((uint64_t{state->edx} << 32) | state->eax) & kXcr0Wanted;
-  }
+  features.cr4 = accepted_cr4(kvm, features.cpuid);
+  if ((features.cr4 & cr4::kOsxsave) != 0)
+    if (const auto* state = find_leaf(features.cpuid, 0xd, 0))
+      features.xcr0 = ((uint64_t{state->edx} << 32) | state->eax) & kXcr0Wanted;
   const int run_bytes = call(kvm, KVM_GET_VCPU_MMAP_SIZE, 0ul, "KVM_GET_VCPU_MMAP_SIZE");
   if (static_cast<uint64_t>(run_bytes) < sizeof(kvm_run))
     throw KvmError(ErrorCode::NoHypervisor, "KVM_GET_VCPU_MMAP_SIZE is below the run structure");
