@@ -1,0 +1,152 @@
+import { type DriverExit, type GeneralRegisters, type MemoryWrite, Rights, type VmPlan } from '../driver.js';
+import { PAGE_FAULT, PageFaultBits } from '../exceptions.js';
+
+const PAGE_BYTES = 4096;
+
+/** A fault of the scripted guest, thrown by its memory accesses and by `raise`; becomes an exception exit. */
+export class GuestException extends Error {
+  readonly vector: number;
+  readonly errorCode: bigint;
+  readonly address: bigint;
+
+  constructor(vector: number, errorCode: bigint, address: bigint) {
+    super(`guest exception ${vector}`);
+    this.vector = vector;
+    this.errorCode = errorCode;
+    this.address = address;
+  }
+}
+
+const REGISTER_NAMES = [
+  'rax',
+  'rbx',
+  'rcx',
+  'rdx',
+  'rsi',
+  'rdi',
+  'rsp',
+  'rbp',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+  'rip',
+  'rflags',
+] as const satisfies readonly (keyof GeneralRegisters)[];
+
+/** Registers at an entry: those not named are 0, RFLAGS 2. */
+export function entryRegisters(entry: Partial<GeneralRegisters> = {}): GeneralRegisters {
+  const registers = { rflags: 2n } as GeneralRegisters;
+  for (const name of REGISTER_NAMES) registers[name] = entry[name] ?? (name === 'rflags' ? 2n : 0n);
+  return registers;
+}
+
+/** What a scripted guest sees: registers, and memory behind the rights of the plan. */
+export class FakeMachine {
+  readonly plan: VmPlan;
+  readonly #memory: Uint8Array;
+  readonly #dirty = new Set<number>();
+  regs: GeneralRegisters = entryRegisters();
+
+  constructor(plan: VmPlan, memory = new Uint8Array(plan.memoryBytes)) {
+    this.plan = plan;
+    this.#memory = memory;
+  }
+
+  /** As the guest. @throws GuestException for what the plan does not allow. */
+  read(address: number, lengthBytes: number): Uint8Array {
+    this.#check(address, lengthBytes, Rights.READ, 0n);
+    return this.#memory.slice(address, address + lengthBytes);
+  }
+
+  /** As the guest. @throws GuestException for what the plan does not allow. */
+  write(address: number, bytes: Uint8Array): void {
+    this.#check(address, bytes.byteLength, Rights.WRITE, PageFaultBits.WRITE);
+    this.hostWrite({ address, bytes });
+  }
+
+  readWord(address: number): bigint {
+    return new DataView(this.read(address, 8).buffer).getBigUint64(0, true);
+  }
+
+  writeWord(address: number, value: bigint): void {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    this.write(address, bytes);
+  }
+
+  /** Raises a CPU exception at the current instruction. */
+  raise(vector: number, errorCode = 0n, address = 0n): never {
+    throw new GuestException(vector, errorCode, address);
+  }
+
+  /** Whether the guest may execute at RIP. */
+  checkFetch(): void {
+    this.#check(Number(this.regs.rip), 1, Rights.EXECUTE, PageFaultBits.INSTRUCTION_FETCH);
+  }
+
+  hostRead(address: number, lengthBytes: number): Uint8Array {
+    return this.#memory.slice(address, address + lengthBytes);
+  }
+
+  hostWrite({ address, bytes }: MemoryWrite): void {
+    this.#memory.set(bytes, address);
+    const last = Math.floor((address + bytes.byteLength - 1) / PAGE_BYTES);
+    for (let page = Math.floor(address / PAGE_BYTES); page <= last; page++) this.#dirty.add(page);
+  }
+
+  holds(address: number, lengthBytes: number): boolean {
+    return (
+      Number.isSafeInteger(address) &&
+      Number.isSafeInteger(lengthBytes) &&
+      address >= 0 &&
+      lengthBytes >= 0 &&
+      address + lengthBytes <= this.#memory.byteLength
+    );
+  }
+
+  copyMemory(): Uint8Array {
+    return this.#memory.slice();
+  }
+
+  /** What is in memory is the base that `restoreFrom` counts from. */
+  markClean(): void {
+    this.#dirty.clear();
+  }
+
+  /** @returns pages that were copied back */
+  restoreFrom(base: Uint8Array): number {
+    for (const page of this.#dirty)
+      this.#memory.set(base.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), page * PAGE_BYTES);
+    const pages = this.#dirty.size;
+    this.#dirty.clear();
+    return pages;
+  }
+
+  replaceMemory(base: Uint8Array): void {
+    this.#memory.set(base);
+    this.#dirty.clear();
+  }
+
+  #check(address: number, lengthBytes: number, right: number, errorBits: bigint): void {
+    for (let at = address; at < address + lengthBytes; at = (Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES) {
+      const region = this.plan.regions.find(
+        (candidate) => at >= candidate.address && at < candidate.address + candidate.lengthBytes,
+      );
+      const rights = region && (region.rights & Rights.STACK_GUARD) === 0 ? region.rights : 0;
+      if ((rights & right) !== 0) continue;
+      // Bit 0: the page is present, and it is the right that is missing. Bit 2: the guest is at CPL 3.
+      throw new GuestException(PAGE_FAULT, errorBits | (rights === 0 ? 0n : 1n) | 4n, BigInt(at));
+    }
+  }
+}
+
+/** The exit of an exception that nothing in the guest takes. */
+export function exceptionExit(exception: GuestException, rip: bigint): DriverExit {
+  const { vector, errorCode, address } = exception;
+  return { kind: 'exception', vector, errorCode, rip, address };
+}

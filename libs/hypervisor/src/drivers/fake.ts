@@ -1,0 +1,347 @@
+import type {
+  DriverExit,
+  DriverInterrupt,
+  DriverSnapshot,
+  DriverVm,
+  GeneralRegisters,
+  HypervisorDriver,
+  RunAnswer,
+  RunRequest,
+  VmPlan,
+} from '../driver.js';
+import { hypervisorError } from '../errors.js';
+import { entryRegisters, exceptionExit, FakeMachine, GuestException } from './fake-machine.js';
+import { FakeOutbox } from './fake-outbox.js';
+import { checkPlan } from './plan-check.js';
+
+/** What one step of a scripted guest does, as the vCPU would see it. RIP stands behind the instruction already. */
+export type FakeStep =
+  /** Nothing that leaves the guest. */
+  | { readonly kind: 'next' }
+  /** Runs without an exit until somebody interrupts it. */
+  | { readonly kind: 'spin' }
+  | Exclude<DriverExit, { kind: 'cancelled' | 'exception' | 'protocol' }>;
+
+/**
+ * A scripted guest: called for each instruction, with RIP at it, and moves RIP itself. All state between two steps
+ * is in registers and memory, so that snapshots hold.
+ */
+export type FakeProgram = (machine: FakeMachine) => FakeStep;
+
+export interface FakeDriverOptions {
+  /** The program that a VM of this plan plays. */
+  readonly program: (plan: VmPlan) => FakeProgram;
+}
+
+/** Steps between two looks at the event loop, the deadline and the interrupt. */
+const STEPS_PER_TURN = 256;
+
+/** A driver in memory that plays scripted programs and keeps the whole driver contract, for tests without KVM. */
+export function createFakeDriver(options: FakeDriverOptions): HypervisorDriver {
+  return new FakeDriver(options);
+}
+
+class FakeDriver implements HypervisorDriver {
+  readonly name = 'fake';
+  readonly #options: FakeDriverOptions;
+  readonly #vms = new Set<FakeVm>();
+  #closed: Promise<void> | undefined;
+
+  constructor(options: FakeDriverOptions) {
+    this.#options = options;
+  }
+
+  async createVm(plan: VmPlan): Promise<DriverVm> {
+    this.#checkOpen();
+    checkPlan(plan);
+    const machine = new FakeMachine(plan);
+    for (const write of plan.load) machine.hostWrite(write);
+    return this.#adopt(new FakeVm({ machine, program: this.#options.program(plan) }));
+  }
+
+  async createVmFromSnapshot(snapshot: DriverSnapshot): Promise<DriverVm> {
+    this.#checkOpen();
+    const base = FakeSnapshot.of(snapshot);
+    const machine = new FakeMachine(base.plan, base.memory.slice());
+    return this.#adopt(new FakeVm({ machine, program: base.program, base }));
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= Promise.all([...this.#vms].map((vm) => vm.close())).then(() => undefined);
+    return this.#closed;
+  }
+
+  #adopt(vm: FakeVm): FakeVm {
+    this.#vms.add(vm);
+    return vm;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw hypervisorError('MAYFLY_ERR_DRIVER_CLOSED', 'the driver is closed');
+  }
+}
+
+interface SnapshotState {
+  readonly plan: VmPlan;
+  readonly program: FakeProgram;
+  readonly memory: Uint8Array;
+  readonly regs: GeneralRegisters;
+  readonly resumable: boolean;
+}
+
+class FakeSnapshot implements DriverSnapshot {
+  readonly memoryBytes: number;
+  #state: SnapshotState | undefined;
+
+  constructor(state: SnapshotState) {
+    this.#state = state;
+    this.memoryBytes = state.plan.memoryBytes;
+  }
+
+  static of(snapshot: DriverSnapshot): SnapshotState {
+    if (!(snapshot instanceof FakeSnapshot) || !snapshot.#state)
+      throw hypervisorError('MAYFLY_ERR_VM_SNAPSHOT_MISMATCH', 'not an open snapshot of this driver');
+    return snapshot.#state;
+  }
+
+  close(): void {
+    this.#state = undefined;
+  }
+}
+
+/**
+ * DESIGN. Idle -- run --> Running -- exit --> Idle; snapshot and restore take one turn. A call is active from the
+ * run that starts it until `endCall`, over several runs. Close ends a run as killed.
+ */
+class FakeVm implements DriverVm {
+  readonly memoryBytes: number;
+  readonly interrupt: DriverInterrupt;
+  readonly #machine: FakeMachine;
+  readonly #program: FakeProgram;
+  readonly #outbox = new FakeOutbox();
+  #base: SnapshotState | undefined;
+  #busy: Promise<unknown> | undefined;
+  #closed: Promise<void> | undefined;
+  #dropped = false;
+  #callActive = false;
+  #generation = 0n;
+  #killedGeneration = -1n;
+  #callDeadlineMs = Number.POSITIVE_INFINITY;
+  #wake: (() => void) | undefined;
+  /** The last exit was an OUT: a run without an entry goes on behind it. */
+  #resumable = false;
+
+  constructor(parts: { machine: FakeMachine; program: FakeProgram; base?: SnapshotState }) {
+    this.#machine = parts.machine;
+    this.#program = parts.program;
+    this.memoryBytes = parts.machine.plan.memoryBytes;
+    if (parts.base) this.#adopt(parts.base);
+    const vm = this;
+    this.interrupt = {
+      kill: () => this.#kill(),
+      get dropped() {
+        return vm.#dropped;
+      },
+      get callActive() {
+        return vm.#callActive;
+      },
+      get generation() {
+        return vm.#generation;
+      },
+    };
+  }
+
+  read(address: number, lengthBytes: number): Uint8Array {
+    this.#checkIdle();
+    this.#checkRange(address, lengthBytes);
+    return this.#machine.hostRead(address, lengthBytes);
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    this.#checkIdle();
+    this.#checkRange(address, bytes.byteLength);
+    this.#machine.hostWrite({ address, bytes });
+  }
+
+  async run(request: RunRequest): Promise<RunAnswer> {
+    this.#checkIdle();
+    if (request.restore && !this.#base)
+      throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'a restore needs a snapshot, and this VM has none');
+    if (!request.entry && !(request.restore ? this.#base?.resumable : this.#resumable))
+      throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'a run without an entry goes on after an OUT');
+    for (const { address, bytes } of request.writes ?? [])
+      if (!this.#machine.holds(address, bytes.byteLength))
+        throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'a write leaves guest memory');
+
+    if (request.startsCall) {
+      this.#callActive = true;
+      this.#generation++;
+      this.#callDeadlineMs = Number.POSITIVE_INFINITY;
+    }
+    const dirtyPages = request.restore && this.#base ? this.#restoreBase(this.#base) : 0;
+    for (const write of request.writes ?? []) this.#machine.hostWrite(write);
+    if (request.entry) this.#machine.regs = entryRegisters(request.entry);
+    this.#outbox.begin(request.entry !== undefined || request.restore === true);
+    return await this.#exclusively(() => this.#play(request, dirtyPages));
+  }
+
+  endCall(): void {
+    this.#callActive = false;
+  }
+
+  async snapshot(): Promise<DriverSnapshot> {
+    this.#checkIdle();
+    return await this.#exclusively(async () => {
+      const base: SnapshotState = {
+        plan: this.#machine.plan,
+        program: this.#program,
+        memory: this.#machine.copyMemory(),
+        regs: { ...this.#machine.regs },
+        resumable: this.#resumable,
+      };
+      this.#machine.markClean();
+      this.#base = base;
+      return new FakeSnapshot(base);
+    });
+  }
+
+  async restore(snapshot: DriverSnapshot): Promise<void> {
+    this.#checkIdle();
+    const base = FakeSnapshot.of(snapshot);
+    const { memoryBytes, regions } = this.#machine.plan;
+    if (
+      base.plan.memoryBytes !== memoryBytes ||
+      JSON.stringify(base.plan.regions) !== JSON.stringify(regions)
+    )
+      throw hypervisorError(
+        'MAYFLY_ERR_VM_SNAPSHOT_MISMATCH',
+        'the snapshot was taken of a VM of another plan',
+      );
+    await this.#exclusively(async () => this.#adopt(base));
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = (async () => {
+        await this.#busy?.catch(() => undefined);
+        this.#dropped = true;
+      })();
+      this.#wake?.();
+    }
+    return this.#closed;
+  }
+
+  async #play(request: RunRequest, dirtyPages: number): Promise<RunAnswer> {
+    const enteredMs = performance.now();
+    const requestDeadlineMs = request.deadlineUs
+      ? enteredMs + request.deadlineUs / 1000
+      : Number.POSITIVE_INFINITY;
+    if (this.#callActive && this.#callDeadlineMs === Number.POSITIVE_INFINITY)
+      this.#callDeadlineMs = requestDeadlineMs;
+    const exit = await this.#untilExit(this.#callActive ? this.#callDeadlineMs : requestDeadlineMs);
+    this.#resumable = exit.kind === 'io-out';
+    return {
+      exit,
+      regs: { ...this.#machine.regs },
+      outbox: this.#outbox.entries,
+      outboxDropped: this.#outbox.dropped,
+      phases: { queuedNs: 0, restoreNs: 0, runNs: (performance.now() - enteredMs) * 1e6 },
+      exits: 1,
+      dirtyPages,
+    };
+  }
+
+  async #untilExit(deadlineMs: number): Promise<DriverExit> {
+    // As with real threads, a run never settles before its caller waits for it.
+    await turn();
+    for (;;) {
+      for (let step = 0; step < STEPS_PER_TURN; step++) {
+        const cancelled = this.#cancellation(deadlineMs);
+        if (cancelled) return cancelled;
+        const done = this.#step();
+        if (done?.kind === 'spin') {
+          await this.#interrupted(deadlineMs);
+          break;
+        }
+        if (done) return done;
+      }
+      await turn();
+    }
+  }
+
+  /** @returns the exit of one instruction, or `undefined` when the guest goes on */
+  #step(): DriverExit | { kind: 'spin' } | undefined {
+    const { rip } = this.#machine.regs;
+    try {
+      this.#machine.checkFetch();
+      const step = this.#program(this.#machine);
+      if (step.kind === 'next') return undefined;
+      return step.kind === 'io-out' ? this.#outbox.serve(this.#machine, step) : step;
+    } catch (error) {
+      if (error instanceof GuestException) return exceptionExit(error, rip);
+      throw error;
+    }
+  }
+
+  #cancellation(deadlineMs: number): DriverExit | undefined {
+    if (this.#closed || (this.#callActive && this.#killedGeneration === this.#generation))
+      return { kind: 'cancelled', by: 'kill' };
+    return performance.now() >= deadlineMs ? { kind: 'cancelled', by: 'deadline' } : undefined;
+  }
+
+  async #interrupted(deadlineMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      if (deadlineMs !== Number.POSITIVE_INFINITY)
+        timer = setTimeout(resolve, Math.max(0, deadlineMs - performance.now()));
+      if (this.#cancellation(deadlineMs)) resolve();
+    });
+    clearTimeout(timer);
+    this.#wake = undefined;
+  }
+
+  #kill(): boolean {
+    if (!this.#callActive) return false;
+    this.#killedGeneration = this.#generation;
+    this.#wake?.();
+    return true;
+  }
+
+  #restoreBase(base: SnapshotState): number {
+    this.#machine.regs = { ...base.regs };
+    this.#resumable = base.resumable;
+    return this.#machine.restoreFrom(base.memory);
+  }
+
+  #adopt(base: SnapshotState): void {
+    this.#base = base;
+    this.#machine.replaceMemory(base.memory);
+    this.#machine.regs = { ...base.regs };
+    this.#resumable = base.resumable;
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const busy = work();
+    this.#busy = busy;
+    try {
+      return await busy;
+    } finally {
+      this.#busy = undefined;
+    }
+  }
+
+  #checkIdle(): void {
+    if (this.#closed) throw hypervisorError('MAYFLY_ERR_VM_CLOSED', 'the VM is closed');
+    if (this.#busy) throw hypervisorError('MAYFLY_ERR_VM_BUSY', 'an operation of this VM is under way');
+  }
+
+  #checkRange(address: number, lengthBytes: number): void {
+    if (!this.#machine.holds(address, lengthBytes))
+      throw hypervisorError('MAYFLY_ERR_VM_RANGE', 'the access leaves guest memory');
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
