@@ -1,13 +1,7 @@
 import type { BlobStore } from '@mayfly/blobs';
-import {
-  type FunctionRef,
-  isMayflyError,
-  LIMITS,
-  type MayflyError,
-  OUTCOMES,
-  type Outcome,
-} from '@mayfly/contracts';
-import { type HypervisorDriver, loadSandbox } from '@mayfly/hypervisor';
+import { type FunctionRef, isMayflyError, LIMITS } from '@mayfly/contracts';
+import { guestInitFailure, type HypervisorDriver, loadSandbox } from '@mayfly/hypervisor';
+import { logTail } from './log-tail.js';
 import type { BuildResult, ImageBuilder, InitFailure } from './pool/guest-image.js';
 
 export interface HypervisorImageBuilderOptions {
@@ -32,7 +26,7 @@ export class HypervisorImageBuilder implements ImageBuilder {
       const sandbox = await loaded.evolve();
       return { ok: true, image: await sandbox.snapshot(), sandbox };
     } catch (error) {
-      const failure = isMayflyError(error) ? initFailure(error) : undefined;
+      const failure = initFailure(error);
       if (failure === undefined) throw error;
       return { ok: false, failure };
     }
@@ -40,12 +34,16 @@ export class HypervisorImageBuilder implements ImageBuilder {
 }
 
 /** A fault of the guest or of its binary is the version's own; undefined for a host fault. */
-function initFailure(error: MayflyError): InitFailure | undefined {
-  if (error.definition.fault === 'host') return undefined;
-  const { outcome } = error.details;
-  const isOutcome = typeof outcome === 'string' && outcome in OUTCOMES;
-  return {
-    outcome: isOutcome ? (outcome as Outcome) : 'protocol',
-    detail: { message: `The function cannot be initialised: ${error.message}` },
-  };
+function initFailure(error: unknown): InitFailure | undefined {
+  const failure = guestInitFailure(error);
+  if (failure) {
+    const { outcome, detail } = failure;
+    return {
+      outcome,
+      detail: { ...detail, message: `Initialisation: ${detail.message}` },
+      logTail: logTail(failure),
+    };
+  }
+  if (!isMayflyError(error) || error.definition.status >= 500) return undefined;
+  return { outcome: 'protocol', detail: { message: `The artifact cannot be loaded: ${error.message}` } };
 }

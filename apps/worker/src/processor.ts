@@ -1,5 +1,11 @@
 import type { BlobStore } from '@mayfly/blobs';
-import { type FunctionRef, type InvocationItem, isMayflyError, type TypedValue } from '@mayfly/contracts';
+import {
+  type FunctionRef,
+  type InvocationItem,
+  isMayflyError,
+  type OutcomeDetail,
+  type TypedValue,
+} from '@mayfly/contracts';
 import { workerError } from './errors.js';
 import { decodeInput } from './input.js';
 import { type BadItem, type ParsedJob, parseJob } from './job-parser.js';
@@ -158,13 +164,13 @@ export class Processor {
   }
 
   async #invoke(
-    { ref, item, signal }: Call,
+    { ref, item, signal, facts }: Call,
     args: readonly TypedValue[],
     lease: Extract<Lease, { ok: true }>,
     built: boolean,
   ): Promise<Execution> {
     const acquiredAt = performance.now();
-    let doubtful = true;
+    let doubtful = false;
     try {
       const report = await lease.sandbox.invoke(item.entrypoint, args, item.returns, {
         timeoutMs: item.timeoutMs,
@@ -176,9 +182,13 @@ export class Processor {
           invocationId: item.invocationId,
         },
       });
-      doubtful = false;
       if (signal.aborted && report.outcome === 'canceled') return 'stopped';
       return { report, run: { acquiredAt, source: built ? 'boot' : lease.source } };
+    } catch (error) {
+      const detail = refusalOf(error);
+      doubtful = detail === undefined;
+      if (detail === undefined) throw error;
+      return { settlement: settleUnrun(facts, { outcome: 'protocol', detail }) };
     } finally {
       lease.release({ doubtful });
     }
@@ -242,6 +252,13 @@ export class Processor {
 
 function isExpired({ expiresAtMs }: InvocationItem): boolean {
   return expiresAtMs !== undefined && Date.now() >= expiresAtMs;
+}
+
+/** Why a call was refused before it ran: its input does not suit the version, for which no retry is a cure. */
+function refusalOf(error: unknown): OutcomeDetail | undefined {
+  if (!isMayflyError(error) || error.definition.fault === 'host' || error.definition.status >= 500)
+    return undefined;
+  return { message: `${error.definition.title}: ${error.message}` };
 }
 
 function isLost(signal: AbortSignal): boolean {

@@ -69,13 +69,13 @@ export function settleReport(facts: InvocationFacts, report: GuestCallReport, ru
     : settle(facts, { ...end, outcome: 'succeeded', ...result });
 }
 
-/** No guest ran: the version cannot, or the host could not. */
+/** No call ran: the version cannot, or the host could not. */
 export function settleUnrun(
   facts: InvocationFacts,
-  end: { readonly outcome: Outcome; readonly detail: OutcomeDetail },
+  end: { readonly outcome: Outcome; readonly detail: OutcomeDetail; readonly logTail?: string },
 ): Settlement {
   const acquireUs = (performance.now() - facts.takenAt) * 1000;
-  return settle(facts, { ...end, acquireUs, restoreUs: 0, runUs: 0, usage: NO_USAGE, logTail: '' });
+  return settle(facts, { logTail: '', ...end, acquireUs, restoreUs: 0, runUs: 0, usage: NO_USAGE });
 }
 
 /** What a record says of a host fault: a known error by its code, and nothing of an unknown one. */

@@ -69,6 +69,8 @@ export interface GuestLog {
 export interface InitFailure {
   readonly outcome: Outcome;
   readonly detail: OutcomeDetail;
+  /** Of what the guest printed and logged until then. */
+  readonly logTail?: string;
 }
 
 export type BuildResult =
