@@ -1,0 +1,89 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { kvmWorks, startMayfly } from '../helpers/mayfly.js';
+
+describe.skipIf(!kvmWorks)('when processes die (needs /dev/kvm)', () => {
+  it('loses no async invocation when the worker is killed in mid-call', async () => {
+    const mayfly = await startMayfly();
+    try {
+      await mayfly.upload('spin');
+      const locations: string[] = [];
+      for (let i = 0; i < 8; i += 1) {
+        const accepted = await mayfly.request('/invoke', {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', prefer: 'respond-async' },
+          body: JSON.stringify({
+            function: 'spin',
+            entrypoint: 'Spin',
+            args: [],
+            returns: 'void',
+            timeoutMs: 1500,
+          }),
+        });
+        expect(accepted.status).toBe(202);
+        locations.push(accepted.headers.get('location') ?? '');
+      }
+      // The first calls are in their guests now: they spin for 1.5 s.
+      await delay(700);
+      expect((await mayfly.workers[0]?.end('SIGKILL'))?.signal).toBe('SIGKILL');
+      await mayfly.startWorker();
+      for (const location of locations) {
+        await expect
+          .poll(async () => ((await (await mayfly.request(location)).json()) as { state?: string }).state, {
+            timeout: 60_000,
+            interval: 250,
+          })
+          .toBe('timed_out');
+      }
+    } finally {
+      await mayfly.stop();
+    }
+  }, 120_000);
+
+  it('answers a sync caller by name when its worker dies, and serves the next with another worker', async () => {
+    const mayfly = await startMayfly();
+    try {
+      await mayfly.upload('spin');
+      await mayfly.upload('hello');
+      const lost = mayfly.invoke({
+        function: 'spin',
+        entrypoint: 'Spin',
+        args: [],
+        returns: 'void',
+        timeoutMs: 3000,
+      });
+      await delay(500);
+      await mayfly.workers[0]?.end('SIGKILL');
+      await mayfly.startWorker();
+      const next = await mayfly.invoke({ function: 'hello', args: ['next'] });
+      expect(next.status).toBe(200);
+      const answer = await lost;
+      expect([503, 504]).toContain(answer.status);
+      expect(await answer.json()).toMatchObject({ origin: 'platform' });
+    } finally {
+      await mayfly.stop();
+    }
+  }, 120_000);
+
+  it('drains on SIGTERM: what runs is answered, both processes exit 0', async () => {
+    const mayfly = await startMayfly();
+    try {
+      await mayfly.upload('spin');
+      const running = mayfly.invoke({
+        function: 'spin',
+        entrypoint: 'Spin',
+        args: [],
+        returns: 'void',
+        timeoutMs: 1000,
+      });
+      await delay(300);
+      const gateway = mayfly.gateway.end('SIGTERM');
+      const answer = await running;
+      expect(answer.status).toBe(504);
+      expect((await gateway).code).toBe(0);
+      expect((await mayfly.workers[0]?.end('SIGTERM'))?.code).toBe(0);
+    } finally {
+      await mayfly.stop();
+    }
+  }, 60_000);
+});
