@@ -134,10 +134,7 @@ Samples cold_call(mayfly::SyncClient& client, const bench::RecordedCall& recorde
             client.close(*vm);
             return elapsed_us;
         },
-        [] {
-            sleep_ms(5);
-            return static_cast<double>(floors::create_run_destroy(kFloorMemoryBytes)) / 1000;
-        },
+        [] { return static_cast<double>(floors::create_run_destroy(kFloorMemoryBytes)) / 1000; },
         10, 20, 10);
     client.close(*first);
     return samples;
@@ -158,10 +155,7 @@ Samples first_call(mayfly::SyncClient& client, const bench::RecordedCall& record
             client.close(*vm);
             return elapsed_us;
         },
-        [] {
-            sleep_ms(5);
-            return static_cast<double>(floors::create_run_destroy(kFloorMemoryBytes)) / 1000;
-        },
+        [] { return static_cast<double>(floors::create_run_destroy(kFloorMemoryBytes)) / 1000; },
         5, 20, 5);
 }
 

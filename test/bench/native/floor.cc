@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -44,6 +45,24 @@ kvm_segment segment(std::uint16_t selector, std::uint8_t type, bool code) {
     s.db = !code;
     return s;
 }
+
+void pin(pthread_t thread, int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
+/// Where a thread may run, put back at the end of the scope.
+class KeptAffinity {
+public:
+    KeptAffinity() { pthread_getaffinity_np(pthread_self(), sizeof set_, &set_); }
+    ~KeptAffinity() { pthread_setaffinity_np(pthread_self(), sizeof set_, &set_); }
+    int cpus() const { return CPU_COUNT(&set_); }
+
+private:
+    cpu_set_t set_{};
+};
 
 }  // namespace
 
@@ -155,9 +174,14 @@ Nanoseconds signal_kick(BareVm& vm, std::int64_t spin_us) {
     struct sigaction action {};
     action.sa_handler = [](int) {};
     sigaction(SIGUSR2, &action, nullptr);
+    // On one CPU the sender's own wake-up would already have taken the guest out: the kick is then free.
+    const KeptAffinity affinity;
+    const bool apart = affinity.cpus() > 1;
+    if (apart) pin(pthread_self(), 1);
     std::atomic<bool> entering{false};
     std::atomic<Nanoseconds> returned{0};
     std::thread runner([&] {
+        if (apart) pin(pthread_self(), 0);
         entering = true;
         vm.spin_until_signal();
         returned = now();
