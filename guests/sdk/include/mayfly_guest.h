@@ -209,14 +209,14 @@ void hl_log(hl_Level level, const char *message, int32_t line, const char *file)
  * Bytes that are not UTF-8 arrive as '?'. Return: bytes printed, or -1 when the host took none.
  * Formats: d i u o x X c s p f F e E g G %, flags "-+ #0", width, precision, *, hh h l ll j z t.
  */
-int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int vprintf(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+int printf(const char *format, ...) __attribute__((format(__printf__, 1, 2)));
+int vprintf(const char *format, va_list arguments) __attribute__((format(__printf__, 1, 0)));
 int puts(const char *text);
 int putchar(int byte);
 
 /** As in ISO C: at most `size` bytes with NUL, the return value is the length without any limit. */
-int snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int vsnprintf(char *out, size_t size, const char *format, va_list arguments) __attribute__((format(printf, 3, 0)));
+int snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(__printf__, 3, 4)));
+int vsnprintf(char *out, size_t size, const char *format, va_list arguments) __attribute__((format(__printf__, 3, 0)));
 
 /* ---- Heap --------------------------------------------------------------------------------------------------- */
 
