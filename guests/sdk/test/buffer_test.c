@@ -79,7 +79,5 @@ static void bad_back_pointers_are_no_element(void) {
   }
 }
 
-static void ends(void) { libc_free(bytes); }
-
-RUN(elements_come_back_newest_first, what_is_dropped_is_wiped, the_largest_element_is_size_less_16,
-    bad_headers_have_no_room_and_no_element, bad_back_pointers_are_no_element, ends)
+RUN("buffer", elements_come_back_newest_first, what_is_dropped_is_wiped, the_largest_element_is_size_less_16,
+    bad_headers_have_no_room_and_no_element, bad_back_pointers_are_no_element)

@@ -17,21 +17,33 @@ static inline int libc_vsnprintf(char *out, size_t size, const char *format, va_
   return vsnprintf(out, size, format, arguments);
 }
 
-#define CHECK(condition)                                                              \
-  do {                                                                                \
-    if (!(condition)) {                                                               \
-      fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition); \
-      exit(1);                                                                        \
-    }                                                                                 \
+/** Tests of this file that have passed. */
+static int passed;
+
+#define CHECK(condition)                                                                        \
+  do {                                                                                          \
+    if (!(condition)) {                                                                         \
+      fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition);   \
+      fail();                                                                                   \
+    }                                                                                           \
   } while (0)
 
-/** Runs the tests of a file and says how many there were. */
-#define RUN(...)                                                    \
+/** The first failure ends the file's tests. */
+static inline _Noreturn void fail(void);
+
+/** Runs the tests of a part and says how many there were, in the words that `npm test` counts. */
+#define RUN(part, ...)                                              \
+  static inline _Noreturn void fail(void) {                         \
+    fprintf(stdout, "sdk " part ": %d passed, 1 failed\n", passed); \
+    exit(1);                                                        \
+  }                                                                 \
   int main(void) {                                                  \
     void (*tests[])(void) = {__VA_ARGS__};                          \
-    size_t count = sizeof tests / sizeof *tests;                    \
-    for (size_t i = 0; i < count; i++) tests[i]();                  \
-    fprintf(stdout, "%s: %zu tests passed\n", __FILE__, count);     \
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {     \
+      tests[i]();                                                   \
+      passed++;                                                     \
+    }                                                               \
+    fprintf(stdout, "sdk " part ": %d passed, 0 failed\n", passed); \
     return 0;                                                       \
   }
 

@@ -170,5 +170,5 @@ static void hostile_messages_are_never_read_beyond(void) {
   }
 }
 
-RUN(values_come_back, errors_come_back, calls_come_back, a_call_without_room_is_not_written, log_text_is_repaired,
+RUN("codec", values_come_back, errors_come_back, calls_come_back, a_call_without_room_is_not_written, log_text_is_repaired,
     hostile_messages_are_never_read_beyond)

@@ -17,7 +17,7 @@ static void same(const char *format, ...) {
   va_end(arguments);
   if (our_length == their_length && strcmp(ours, theirs) == 0) return;
   fprintf(stderr, "%s: \"%s\" (%d) instead of \"%s\" (%d)\n", format, ours, our_length, theirs, their_length);
-  exit(1);
+  fail();
 }
 
 static int formatted(char *out, size_t size, const char *format, ...) {
@@ -89,4 +89,4 @@ static void random_floating_point(void) {
   }
 }
 
-RUN(integers, text_and_the_rest, results_are_cut_but_counted, floating_point, random_floating_point)
+RUN("format", integers, text_and_the_rest, results_are_cut_but_counted, floating_point, random_floating_point)

@@ -70,4 +70,4 @@ static void texts_are_copied(void) {
   CHECK(memcmp(out, "abc\0\0z", 6) == 0);
 }
 
-RUN(blocks_move_as_libc_moves_them, texts_compare_and_search_as_in_libc, texts_are_copied)
+RUN("string", blocks_move_as_libc_moves_them, texts_compare_and_search_as_in_libc, texts_are_copied)

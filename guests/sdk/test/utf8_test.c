@@ -39,4 +39,4 @@ static void a_cut_leaves_characters_whole(void) {
   CHECK(mf_utf8_cut("\x80\x80\x80\x80\x80\x80", 5) == 5);
 }
 
-RUN(text_that_is_utf8_stays, bytes_of_no_character_become_question_marks, a_cut_leaves_characters_whole)
+RUN("utf8", text_that_is_utf8_stays, bytes_of_no_character_become_question_marks, a_cut_leaves_characters_whole)
