@@ -1,0 +1,262 @@
+import { channels, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { connectRedis } from '../src/redis.js';
+import { Harness } from './helpers/harness.js';
+import { functionRef, invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
+import { deferred, report, untilKilled } from './helpers/scripted-images.js';
+
+let harness: Harness;
+
+beforeEach(async () => {
+  harness = await Harness.start();
+});
+afterEach(() => harness.stop());
+
+test('a sync call is answered over the socket, with its token, and has a record', async () => {
+  await harness.startWorker();
+  const token = replyToken();
+  const item = invocationItem({ replyToken: token });
+  await harness.add('sync', invocationJob([item]));
+  const [reply] = await harness.replies.received(1);
+  expect(reply).toMatchObject({ token, record: { invocationId: item.invocationId, outcome: 'succeeded' } });
+  expect(Buffer.from(reply?.body ?? []).toString('utf8')).toBe('hello');
+  expect(await harness.recorded(item.invocationId)).toEqual(reply?.record);
+  const ttlMs = await harness.redis.pttl(keys.record('acme', item.invocationId));
+  expect(ttlMs).toBeGreaterThan(LIMITS.recordRetentionMs - 60_000);
+});
+
+test('a completed job leaves nothing in the queue, and nothing of the result', async () => {
+  await harness.startWorker();
+  const items = Array.from({ length: 16 }, () => invocationItem({ replyToken: replyToken() }));
+  await harness.add('sync', invocationJob(items));
+  await harness.replies.received(16);
+  await harness.drained('sync');
+  expect(await harness.queues.sync.getJobCounts('completed', 'failed')).toEqual({ completed: 0, failed: 0 });
+  const queueKeys = await harness.redis.keys('mf:q:*');
+  for (const key of queueKeys.filter((name) => name.endsWith(':events')))
+    expect(JSON.stringify(await harness.redis.xrange(key, '-', '+'))).not.toContain('hello');
+});
+
+test('the calls of one job are answered one by one, the slow one last', async () => {
+  await harness.startWorker();
+  const gate = deferred();
+  harness.images.script = async ({ entrypoint }) => {
+    if (entrypoint === 'Slow') await gate.promise;
+    return report();
+  };
+  const items = ['Slow', 'Fast', 'Fast'].map((entrypoint) =>
+    invocationItem({ entrypoint, replyToken: replyToken() }),
+  );
+  await harness.add('sync', invocationJob(items));
+  await harness.replies.received(2);
+  gate.resolve();
+  const replies = await harness.replies.received(3);
+  expect(replies.map(({ record }) => record.entrypoint)).toEqual(['Fast', 'Fast', 'Slow']);
+});
+
+test('an async call has a record when its job is done', async () => {
+  await harness.startWorker();
+  const item = invocationItem();
+  await harness.add('async', invocationJob([item]));
+  await harness.drained('async');
+  expect(await harness.record(item.invocationId)).toMatchObject({ outcome: 'succeeded', attempt: 1 });
+});
+
+test('a gateway without a reachable socket is told through Redis, after the record', async () => {
+  await harness.startWorker();
+  const subscriber = connectRedis(harness.server.url);
+  try {
+    const messages: { message: string; record: unknown }[] = [];
+    const both = deferred();
+    subscriber.on('message', async (_channel, message) => {
+      const record = await harness.record(message.split(' ')[2] ?? '');
+      messages.push({ message, record });
+      if (messages.length === 2) both.resolve();
+    });
+    await subscriber.subscribe(channels.reply('g9'));
+    const items = [
+      invocationItem({ replyToken: replyToken() }),
+      invocationItem({ replyToken: replyToken() }),
+    ];
+    const [gone, without] = items;
+    if (!gone || !without) throw new Error('two items');
+    const lost = { gatewayId: 'g9', socketPath: '/nowhere/reply.sock' };
+    await harness.add('sync', invocationJob([gone], { reply: lost }));
+    await harness.add('sync', invocationJob([without], { reply: { gatewayId: 'g9' } }));
+    await both.promise;
+    expect(messages.map(({ message }) => message).sort()).toEqual(
+      items.map(({ replyToken: token, invocationId }) => `${token} acme ${invocationId}`).sort(),
+    );
+    for (const { record } of messages) expect(record).toMatchObject({ outcome: 'succeeded' });
+  } finally {
+    subscriber.disconnect();
+  }
+});
+
+test('a large result travels whole to the caller and is kept as a blob', async () => {
+  await harness.startWorker();
+  const bytes = Buffer.alloc(LIMITS.resultBytes, 'abc');
+  harness.images.script = () => report({ value: { type: 'bytes', value: bytes } });
+  const item = invocationItem({ replyToken: replyToken(), returns: 'bytes' });
+  await harness.add('sync', invocationJob([item]));
+  const [reply] = await harness.replies.received(1);
+  expect(bytes.equals(reply?.body ?? Buffer.alloc(0))).toBe(true);
+  const { result } = await harness.recorded(item.invocationId);
+  if (result?.kind !== 'blob') throw new Error('expected a blob');
+  const kept = await harness.blobs.get('acme', result.sha256, { limitBytes: LIMITS.resultBytes });
+  expect(kept.equals(bytes)).toBe(true);
+});
+
+test('of two records of one invocation the first stands', async () => {
+  await harness.startWorker();
+  const item = invocationItem();
+  await harness.redis.set(keys.record('acme', item.invocationId), '{"first":true}');
+  await harness.add('async', invocationJob([item]));
+  await harness.drained('async');
+  expect(await harness.record(item.invocationId)).toEqual({ first: true });
+});
+
+test('a host fault of an async call is tried again and cured', async () => {
+  await harness.startWorker();
+  let calls = 0;
+  harness.images.script = ({ entrypoint }) => {
+    if (entrypoint === 'Fail' && ++calls < 2) throw new Error('flaky host');
+    return report();
+  };
+  const items = [invocationItem({ entrypoint: 'Fail' }), invocationItem()];
+  await harness.add('async', invocationJob(items), { attempts: 3 });
+  await harness.drained('async');
+  const records = await Promise.all(items.map(({ invocationId }) => harness.record(invocationId)));
+  expect(records.map((record) => [record?.outcome, record?.attempt])).toEqual([
+    ['succeeded', 2],
+    ['succeeded', 1],
+  ]);
+});
+
+test('a host fault of the last attempt is on record, and its job is kept for a look', async () => {
+  await harness.startWorker();
+  harness.images.script = () => {
+    throw new Error('broken host');
+  };
+  const item = invocationItem();
+  await harness.add('async', invocationJob([item]), { attempts: 2 });
+  await harness.drained('async');
+  expect(await harness.record(item.invocationId)).toMatchObject({ outcome: 'host-fault', attempt: 2 });
+  const [failed] = await harness.queues.async.getFailed();
+  expect(failed?.failedReason).toContain('MAYFLY_ERR_JOB_UNSETTLED');
+});
+
+test('a guest fault never fails its job', async () => {
+  await harness.startWorker();
+  harness.images.script = () => report({ outcome: 'aborted', detail: { message: 'no' } });
+  const item = invocationItem();
+  await harness.add('async', invocationJob([item]), { attempts: 3 });
+  await harness.drained('async');
+  expect(await harness.record(item.invocationId)).toMatchObject({ outcome: 'aborted', attempt: 1 });
+  expect(await harness.queues.async.getFailedCount()).toBe(0);
+});
+
+test('a job that cannot be read fails once, by name, and others go on', async () => {
+  await harness.startWorker();
+  await harness.queues.async.add('invoke', { v: 1, items: 'none' }, { attempts: 5 });
+  await harness.queues.async.add('invoke', { v: 2 }, { attempts: 5 });
+  const item = invocationItem();
+  await harness.add('async', invocationJob([item]));
+  await harness.drained('async');
+  const failed = await harness.queues.async.getFailed();
+  expect(
+    failed.map(({ failedReason, attemptsStarted }) => [failedReason.split(':')[0], attemptsStarted]),
+  ).toEqual(
+    expect.arrayContaining([
+      ['MAYFLY_ERR_JOB_MALFORMED', 1],
+      ['MAYFLY_ERR_JOB_VERSION', 1],
+    ]),
+  );
+  expect(await harness.record(item.invocationId)).toMatchObject({ outcome: 'succeeded' });
+});
+
+test('an announced version is initialised before its first call, an unreadable announcement is ignored', async () => {
+  await harness.startWorker();
+  await harness.redis.publish(channels.versions, '{');
+  await harness.redis.publish(channels.versions, JSON.stringify({ tenant: 'x' }));
+  await harness.redis.publish(channels.versions, JSON.stringify(functionRef()));
+  while (harness.images.openSandboxes === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const item = invocationItem();
+  await harness.add('async', invocationJob([item]));
+  expect((await harness.recorded(item.invocationId)).usage.source).toBe('warm');
+  expect(harness.images.builds).toBe(1);
+});
+
+test('a live worker is in the list, with its slots; a drained one is not', async () => {
+  const worker = await harness.startWorker({ workerId: 'w-beat' });
+  const beatMs = Number(await harness.redis.zscore(keys.workers, 'w-beat'));
+  expect(Date.now() - beatMs).toBeLessThan(WORKER_ALIVE_MS);
+  expect(await harness.redis.hgetall(keys.worker('w-beat'))).toMatchObject({ slots: '2', draining: '0' });
+  expect(await harness.redis.pttl(keys.worker('w-beat'))).toBeLessThanOrEqual(WORKER_ALIVE_MS);
+  await worker.drain(1000);
+  expect(await harness.redis.zscore(keys.workers, 'w-beat')).toBeNull();
+  expect(await harness.redis.exists(keys.worker('w-beat'))).toBe(0);
+});
+
+test('a drain lets running calls end and takes no new ones', async () => {
+  const worker = await harness.startWorker();
+  const started = deferred();
+  const gate = deferred();
+  harness.images.script = async () => {
+    started.resolve();
+    await gate.promise;
+    return report();
+  };
+  const running = invocationItem({ replyToken: replyToken() });
+  await harness.add('sync', invocationJob([running]));
+  await started.promise;
+  const drained = worker.drain(20_000);
+  const later = invocationItem({ replyToken: replyToken() });
+  await harness.add('sync', invocationJob([later]));
+  gate.resolve();
+  await drained;
+  expect(
+    (await harness.replies.received(1)).map(({ record }) => [record.invocationId, record.outcome]),
+  ).toEqual([[running.invocationId, 'succeeded']]);
+  expect(await harness.queues.sync.getWaitingCount()).toBe(1);
+  expect([harness.images.openSandboxes, harness.images.openImages.size]).toEqual([0, 0]);
+});
+
+test('past the grace calls are killed: sync ones are answered, async ones wait for another worker', async () => {
+  const worker = await harness.startWorker();
+  let started = 0;
+  const both = deferred();
+  harness.images.script = ({ options }) => {
+    started += 1;
+    if (started === 2) both.resolve();
+    return untilKilled(options);
+  };
+  const sync = invocationItem({ replyToken: replyToken() });
+  const background = invocationItem();
+  await harness.add('sync', invocationJob([sync]));
+  await harness.add('async', invocationJob([background]));
+  await both.promise;
+  await worker.drain(50);
+  expect(await harness.replies.received(1)).toMatchObject([
+    { record: { invocationId: sync.invocationId, outcome: 'host-fault' } },
+  ]);
+  expect(await harness.record(background.invocationId)).toBeUndefined();
+  expect(await harness.queues.async.getWaitingCount()).toBe(1);
+
+  harness.images.script = () => report();
+  await harness.startWorker({ workerId: 'w2' });
+  expect(await harness.recorded(background.invocationId)).toMatchObject({
+    outcome: 'succeeded',
+    workerId: 'w2',
+  });
+});
+
+test('two workers share a queue, and every call is answered once', async () => {
+  await Promise.all([harness.startWorker(), harness.startWorker({ workerId: 'w2' })]);
+  const items = Array.from({ length: 200 }, () => invocationItem({ replyToken: replyToken() }));
+  await Promise.all(items.map((item) => harness.add('sync', invocationJob([item]))));
+  const replies = await harness.replies.received(200);
+  expect(new Set(replies.map(({ token }) => token)).size).toBe(200);
+  await harness.drained('sync');
+  expect(harness.replies.replies).toHaveLength(200);
+});
