@@ -78,12 +78,18 @@ void DriverWrap::forget_hook() noexcept {
 void DriverWrap::on_environment_end(void* self) {
   auto* driver = static_cast<DriverWrap*>(self);
   driver->hook_env_ = nullptr;  // a hook must not remove itself
+  if (driver->engine_ == nullptr) return;
   try {
     driver->engine_->begin_stop();
     driver->engine_->finish_stop();
   } catch (const std::exception&) {
     // No thread for stopping could be made: the destructor of the engine has nothing better to try either.
   }
+}
+
+Engine& DriverWrap::engine() const {
+  if (engine_ == nullptr) throw KvmError(ErrorCode::DriverClosed, "the driver is closed");
+  return *engine_;
 }
 
 Napi::Value DriverWrap::create_vm(const Napi::CallbackInfo& info) {
@@ -97,7 +103,7 @@ Napi::Value DriverWrap::create_vm(const Napi::CallbackInfo& info) {
     std::vector<Engine::Load> load;
     for (uint32_t i = 0; i < arrays.Length(); i++)
       load.push_back({to_u64(env, addresses[i]), to_bytes(arrays.Get(i))});
-    auto vm = engine_->create_vm(plan, load);
+    auto vm = engine().create_vm(plan, load);
     wake_->pending();
     return VmWrap::create(env, std::move(vm), wake_);
   });
@@ -105,7 +111,7 @@ Napi::Value DriverWrap::create_vm(const Napi::CallbackInfo& info) {
 
 Napi::Value DriverWrap::create_vm_from_snapshot(const Napi::CallbackInfo& info) {
   return translated(info.Env(), [&]() -> Napi::Value {
-    auto vm = engine_->create_vm(SnapshotWrap::unwrap(info[0]));
+    auto vm = engine().create_vm(SnapshotWrap::unwrap(info[0]));
     wake_->pending();
     return VmWrap::create(info.Env(), std::move(vm), wake_);
   });
@@ -115,7 +121,7 @@ Napi::Value DriverWrap::drain(const Napi::CallbackInfo& info) {
   const std::span<uint8_t> records = to_bytes(info[0]);
   drained_.clear();
   std::size_t offset = 0;
-  while (records.size() - offset >= kRecordBytes) {
+  while (engine_ != nullptr && records.size() - offset >= kRecordBytes) {
     Completion completion;
     if (!engine_->completions().take(completion)) break;
     const bool answered = completion.op == OpKind::Run && completion.status == ErrorCode::None;
@@ -146,13 +152,16 @@ Napi::Value DriverWrap::detail(const Napi::CallbackInfo& info) {
 }
 
 void DriverWrap::close(const Napi::CallbackInfo& info) {
-  translated(info.Env(), [&] { engine_->begin_stop(); });
+  translated(info.Env(), [&] { engine().begin_stop(); });
   wake_->pending();
 }
 
 void DriverWrap::finish(const Napi::CallbackInfo&) {
+  if (engine_ == nullptr) return;
   engine_->finish_stop();
   drained_.clear();
+  // VMs that a script still holds are empty by now, and refuse by their stopped slot.
+  engine_.reset();
   forget_hook();
   wake_->release();
 }

@@ -31,6 +31,8 @@ class DriverWrap : public Napi::ObjectWrap<DriverWrap> {
   void close(const Napi::CallbackInfo& info);
   void finish(const Napi::CallbackInfo& info);
   void forget_hook() noexcept;
+  /** @throws KvmError (DriverClosed) */
+  Engine& engine() const;
 
   napi_env hook_env_ = nullptr;  // set while the clean-up hook is registered
   // Order of destruction: the engine's threads end before the way that they wake JavaScript by.

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -22,6 +23,32 @@ void Slot::post(Job job) {
     queue_.push_back(std::move(job));
   }
   changed_.notify_one();
+}
+
+bool Slot::close(const std::shared_ptr<Vm>& vm) {
+  std::optional<OpKind> queued;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_.load(std::memory_order_relaxed)) return false;
+    if (current_ == vm.get()) {
+      queue_.push_front({vm, OpKind::Close, nullptr});
+      return true;
+    }
+    const auto job = std::find_if(queue_.begin(), queue_.end(), [&](const Job& each) { return each.vm == vm; });
+    if (job != queue_.end()) {
+      queued = job->op;
+      queue_.erase(job);
+    }
+  }
+  if (queued) services_.completions.push(vm->cancel_queued(*queued));
+  free(vm);
+  return true;
+}
+
+void Slot::free(const std::shared_ptr<Vm>& vm) {
+  Completion completion{nullptr, OpKind::Close, ErrorCode::None, 0, {}, nullptr};
+  if (vm->wants_close_notice()) completion.vm = vm;
+  services_.reaper.free(vm->release(), std::move(completion));
 }
 
 void Slot::request_stop() noexcept {
@@ -57,6 +84,7 @@ void Slot::main() {
     if (queue_.empty()) break;
     Job job = std::move(queue_.front());
     queue_.pop_front();
+    current_ = job.vm.get();
     lock.unlock();
     if (timer) {
       execute(std::move(job), {*timer, stopping_, services_.out_rip});
@@ -64,6 +92,7 @@ void Slot::main() {
       services_.completions.push({job.vm, job.op, ErrorCode::Hypervisor, 0, failure, nullptr});
     }
     lock.lock();
+    current_ = nullptr;
   }
   lock.unlock();
   kick_target_->detach();
@@ -83,12 +112,9 @@ void Slot::execute(Job job, const SlotTools& tools) {
     case OpKind::Restore:
       services_.completions.push(job.vm->restore(std::move(job.snapshot)));
       return;
-    case OpKind::Close: {
-      Completion completion{nullptr, OpKind::Close, ErrorCode::None, 0, {}, nullptr};
-      if (job.vm->wants_close_notice()) completion.vm = job.vm;
-      services_.reaper.free(job.vm->release(), std::move(completion));
+    case OpKind::Close:
+      free(job.vm);
       return;
-    }
     case OpKind::EngineClosed:
       return;
   }

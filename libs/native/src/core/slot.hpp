@@ -43,6 +43,12 @@ class Slot {
 
   /** Any thread. @throws KvmError (DriverClosed) once the slot is stopping. */
   void post(Job job);
+  /**
+   * Ends a VM of this slot, from its caller's thread: what is queued for it settles as cancelled, and if it is not
+   * running it is freed without a turn in the queue, which other guests may hold up.
+   * @returns whether the slot does it: not once it is stopping, since the engine then frees all VMs.
+   */
+  bool close(const std::shared_ptr<Vm>& vm);
   const std::shared_ptr<KickTarget>& kick_target() const noexcept { return kick_target_; }
 
   bool stopping() const noexcept { return stopping_.load(std::memory_order_seq_cst); }
@@ -60,6 +66,7 @@ class Slot {
  private:
   void main();
   void execute(Job job, const SlotTools& tools);
+  void free(const std::shared_ptr<Vm>& vm);
   Completion create(const Job& job);
 
   const uint32_t index_;
@@ -69,6 +76,7 @@ class Slot {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> queue_;             // under mutex_
+  const Vm* current_ = nullptr;       // under mutex_: whose job the thread executes
   std::atomic<bool> stopping_{false};  // written under mutex_; the run loop reads it without
   std::thread thread_;                // last: its thread uses all of the above
 };

@@ -88,16 +88,14 @@ bool Vm::close(bool notify) {
   closed_ = true;
   close_notice_ = notify;
   interrupt_->abandon();
-  if (slot_->stopping()) return false;
-  slot_->post({shared_from_this(), OpKind::Close, nullptr});
-  return notify;
+  return slot_->close(shared_from_this()) && notify;
 }
 
 void Vm::abandon() noexcept {
   try {
     close(false);
   } catch (const std::exception&) {
-    // The slot began to stop meanwhile: the engine frees the VM.
+    // No memory for the reaper's list: the VM goes with its last reference.
   }
 }
 
@@ -213,6 +211,19 @@ uint64_t Vm::deadline_for(const Request& request) {
   if (request.deadline_us != 0 && call_deadline_ns_ == 0)
     call_deadline_ns_ = monotonic_ns() + std::min(request.deadline_us, kMaxDeadlineUs) * 1000;
   return call_deadline_ns_;
+}
+
+Completion Vm::cancel_queued(OpKind op) {
+  Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr};
+  if (op == OpKind::Run) {
+    Answer& answer = block_->answer();
+    answer = Answer{};
+    answer.exit = ExitKind::Cancelled;
+  } else {
+    completion.status = ErrorCode::Closed;
+    completion.text = "the VM was closed before the operation began";
+  }
+  return completion;
 }
 
 Completion Vm::take_snapshot() {

@@ -76,6 +76,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
   Completion run(const SlotTools& tools);
   Completion take_snapshot();
   Completion restore(std::shared_ptr<const Snapshot> snapshot);
+
+  // Whoever took the VM's job from the slot's queue, or found none there.
+  /** How an operation ends that never began. */
+  Completion cancel_queued(OpKind op);
   /** Takes the body out; the VM is dropped. */
   VmBody release() noexcept;
   bool wants_close_notice() const noexcept { return close_notice_; }

@@ -90,6 +90,26 @@ TEST("a close during a run kills it, and both operations complete in order") {
   CHECK(code_of([&] { read_u64(*vm, 0); }) == ErrorCode::Closed);
 }
 
+TEST("a close does not wait for other guests of the slot, nor for its own run in the queue") {
+  SyncClient client;
+  auto endless = make_vm(client, forever());
+  auto queued = make_vm(client, one_halt());
+  auto idle = make_vm(client, one_halt());
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call();
+  endless->post_run(request.bytes());
+  queued->post_run(request.bytes());
+  CHECK(queued->close(true));
+  CHECK(idle->close(true));
+  const Completion run = client.next();
+  CHECK(run.op == OpKind::Run && run.vm == queued);
+  CHECK(queued->answer().exit == ExitKind::Cancelled);
+  CHECK(client.next().op == OpKind::Close);
+  CHECK(client.next().op == OpKind::Close);
+  CHECK(endless->interrupt()->kill());
+  CHECK(client.next().vm == endless);
+}
+
 TEST("a second operation while one is under way is refused") {
   SyncClient client;
   auto vm = make_vm(client, forever());

@@ -2,9 +2,9 @@
 #include <cstring>
 #include <exception>
 
+#include "error.hpp"
 #include "harness.hpp"
 #include "kvm_backend.hpp"
-#include "error.hpp"
 
 namespace mayfly::test {
 namespace {
@@ -36,14 +36,21 @@ static int run_all(const char* filter) {
   return failed == 0 && passed > 0 ? 0 : 1;
 }
 
+static int skip_all(const char* reason) {
+  int skipped = 0;
+  for (Case* test = first_case; test != nullptr; test = test->next) skipped++;
+  std::printf("no hypervisor here: %s\n", reason);
+  std::printf("core tests: 0 passed, 0 failed, %d skipped\n", skipped);
+  return 0;
+}
+
 }  // namespace mayfly::test
 
 int main(int argc, char** argv) {
   try {
     mayfly::open_kvm_backend();
   } catch (const mayfly::KvmError& error) {
-    std::printf("core tests: skipped, no hypervisor: %s\n", error.what());
-    return 77;
+    return mayfly::test::skip_all(error.what());
   }
   return mayfly::test::run_all(argc > 1 ? argv[1] : nullptr);
 }
