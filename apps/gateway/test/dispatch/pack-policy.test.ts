@@ -20,7 +20,7 @@ describe('planJobs', () => {
   });
 
   it('spreads more calls than credit over the jobs that there is credit for', () => {
-    expect(planJobs(state(10))).toEqual([3, 3, 3, 1]);
+    expect(planJobs(state(10))).toEqual([5, 5]);
     expect(planJobs(state(10, { jobsInFlight: CREDIT_JOBS - 1 }))).toEqual([10]);
   });
 
