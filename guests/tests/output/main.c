@@ -49,6 +49,11 @@ static uint32_t log_flood(uint32_t records) {
 }
 HYPERLIGHT_WRAP_FUNCTION(log_flood, UInt, 1, UInt)
 
+static void log_for_ever(void) {
+  for (;;) LOG(hl_Level_Error, "for ever");
+}
+HYPERLIGHT_WRAP_FUNCTION(log_for_ever, Void, 0)
+
 /* Port 103: one character at a time. */
 static int32_t debug_print(const char *text) {
   for (; *text != 0; text++) mf_out(MF_PORT_DEBUG_PRINT, (uint8_t)*text);
@@ -77,6 +82,7 @@ void hyperlight_main(void) {
   HYPERLIGHT_REGISTER_FUNCTION("LogBadBytes", log_bad_bytes);
   HYPERLIGHT_REGISTER_FUNCTION("LogHuge", log_huge);
   HYPERLIGHT_REGISTER_FUNCTION("LogFlood", log_flood);
+  HYPERLIGHT_REGISTER_FUNCTION("LogForEver", log_for_ever);
   HYPERLIGHT_REGISTER_FUNCTION("DebugPrint", debug_print);
   HYPERLIGHT_REGISTER_FUNCTION("DebugPrintSurrogate", debug_print_surrogate);
   HYPERLIGHT_REGISTER_FUNCTION("DebugPrintFlood", debug_print_flood);

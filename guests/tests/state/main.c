@@ -8,13 +8,12 @@ static uint8_t *in_heap;
 static int32_t count(void) { return ++in_data - 100; }
 HYPERLIGHT_WRAP_FUNCTION(count, Int, 0)
 
+/* In .bss and in two pages of the heap. */
 static int32_t count_everywhere(void) {
-  volatile uint8_t stack[2048]; /* never written by anybody else: what an earlier call left shows */
   if (in_heap == NULL) in_heap = calloc(3, 4096);
   in_bss++;
   for (unsigned page = 0; page < 3; page++) in_heap[page * 4096]++;
-  stack[0] = 1;
-  return in_bss + in_heap[0] + in_heap[8192] + stack[0] - 1;
+  return in_bss + in_heap[0] + in_heap[8192];
 }
 HYPERLIGHT_WRAP_FUNCTION(count_everywhere, Int, 0)
 
@@ -47,8 +46,8 @@ static const char *show_registers(void) {
   uint64_t low8, low15, flags;
   __asm__ volatile("stmxcsr %0; fnstcw %1; fnstsw %2; movq %%xmm8, %3; movq %%xmm15, %4; pushfq; popq %5"
                    : "=m"(mxcsr), "=m"(control), "=m"(status), "=r"(low8), "=r"(low15), "=r"(flags));
-  /* Arithmetic flags change all the time: direction, trap, alignment check and such do not. */
-  snprintf(text, sizeof text, "%x,%x,%x,%lx,%lx,%lx", mxcsr, control, status, low8, low15, flags & ~0x8D5ul);
+  /* Arithmetic flags change all the time, and IF is the host's: direction, trap and such are the rest. */
+  snprintf(text, sizeof text, "%x,%x,%x,%lx,%lx,%lx", mxcsr, control, status, low8, low15, flags & ~0xAD5ul);
   return text;
 }
 HYPERLIGHT_WRAP_FUNCTION(show_registers, String, 0)
