@@ -9,6 +9,7 @@ import {
 } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import type { ReplyRouter } from './reply-router.js';
+import { corkForTurn } from './write-turn.js';
 
 /** An invocation that has ended: what is kept of it, and what answers its caller. */
 export interface Settlement {
@@ -21,7 +22,7 @@ export interface Settlement {
 
 export interface DeliveryDeps {
   /** The connection that completes jobs, too: what is sent on it arrives in order, so a completed job has its record. */
-  readonly redis: Pick<Redis, 'set' | 'publish' | 'exists'>;
+  readonly redis: Pick<Redis, 'set' | 'publish' | 'exists' | 'stream'>;
   readonly blobs: Pick<BlobStore, 'put'>;
   readonly router: ReplyRouter;
   /** A record or reply that could not be delivered. */
@@ -89,6 +90,8 @@ export class Delivery {
     if (record.result?.kind === 'blob') await this.#deps.blobs.put(record.tenant, body, { durable: false });
     // NX: of two workers that ran the same invocation, the first one's outcome stands.
     const key = keys.record(record.tenant, record.invocationId);
+    // The records of a turn, and the completion of their job, leave together.
+    if (this.#deps.redis.stream) corkForTurn(this.#deps.redis.stream);
     await this.#deps.redis.set(key, json, 'PX', LIMITS.recordRetentionMs, 'NX');
   }
 

@@ -1,4 +1,5 @@
 import { createConnection, type Socket } from 'node:net';
+import { corkForTurn } from './write-turn.js';
 
 /** What may wait for a gateway that does not read: beyond this, replies take the other way. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
@@ -12,7 +13,6 @@ const RETRY_AFTER_MS = 500;
 export class ReplyConnection {
   readonly #socketPath: string;
   #socket: Socket | undefined;
-  #isCorked = false;
   #retryAtMs = 0;
   #unwritten = 0;
   #onIdle: (() => void)[] = [];
@@ -33,14 +33,7 @@ export class ReplyConnection {
       process.nextTick(onFailure);
       return;
     }
-    if (!this.#isCorked) {
-      this.#isCorked = true;
-      socket.cork();
-      setImmediate(() => {
-        this.#isCorked = false;
-        socket.uncork();
-      });
-    }
+    corkForTurn(socket);
     this.#unwritten += 1;
     socket.write(frame, (error) => {
       this.#unwritten -= 1;
@@ -64,9 +57,7 @@ export class ReplyConnection {
     if (performance.now() < this.#retryAtMs) return undefined;
     const socket = createConnection({ path: this.#socketPath });
     const forget = () => {
-      if (this.#socket !== socket) return;
-      this.#socket = undefined;
-      this.#isCorked = false;
+      if (this.#socket === socket) this.#socket = undefined;
     };
     socket.on('error', () => {
       this.#retryAtMs = performance.now() + RETRY_AFTER_MS;
