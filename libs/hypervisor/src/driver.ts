@@ -63,11 +63,15 @@ export interface GeneralRegisters {
 export interface RunRequest {
   /** First bring memory and vCPU back to the VM's base snapshot. Refused as invalid when there is none. */
   readonly restore?: boolean;
-  /** Stores made before entry, after the restore. */
+  /**
+   * Stores made before entry, after the restore, in order. The bytes are taken when `run` is called: the caller may
+   * change them afterwards. Outside guest memory: MAYFLY_ERR_VM_RANGE.
+   */
   readonly writes?: readonly MemoryWrite[];
   /**
    * Enter with exactly these registers (those not named are 0, RFLAGS 2) and reset extended state. Absent: the
-   * guest goes on where its last exit left it (after a host call).
+   * guest goes on where its last exit left it, which must have been an OUT (a host call); else it is refused with
+   * MAYFLY_ERR_VM_REQUEST.
    */
   readonly entry?: Partial<GeneralRegisters>;
   /**

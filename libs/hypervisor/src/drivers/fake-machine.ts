@@ -2,6 +2,9 @@ import { type DriverExit, type GeneralRegisters, type MemoryWrite, Rights, type 
 import { PAGE_FAULT, PageFaultBits } from '../exceptions.js';
 
 const PAGE_BYTES = 4096;
+const GENERAL_PROTECTION = 13;
+/** The upper half of the address space is not told from the hole: nothing of a plan is there. */
+const FIRST_NON_CANONICAL = 2 ** 47;
 
 /** A fault of the scripted guest, thrown by its memory accesses and by `raise`; becomes an exception exit. */
 export class GuestException extends Error {
@@ -133,6 +136,7 @@ export class FakeMachine {
   }
 
   #check(address: number, lengthBytes: number, right: number, errorBits: bigint): void {
+    if (address >= FIRST_NON_CANONICAL) throw new GuestException(GENERAL_PROTECTION, 0n, 0n);
     for (let at = address; at < address + lengthBytes; at = (Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES) {
       const region = this.plan.regions.find(
         (candidate) => at >= candidate.address && at < candidate.address + candidate.lengthBytes,

@@ -171,7 +171,7 @@ class FakeVm implements DriverVm {
       throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'a run without an entry goes on after an OUT');
     for (const { address, bytes } of request.writes ?? [])
       if (!this.#machine.holds(address, bytes.byteLength))
-        throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'a write leaves guest memory');
+        throw hypervisorError('MAYFLY_ERR_VM_RANGE', 'a write leaves guest memory');
 
     if (request.startsCall) {
       this.#callActive = true;

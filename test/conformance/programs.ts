@@ -1,0 +1,234 @@
+import type { FakeMachine } from '@mayfly/hypervisor/testing';
+import { type Instruction, PLACE, program } from './program.js';
+
+const { data } = PLACE;
+
+// Instructions, each with the bytes that GNU as makes of it.
+const hlt: Instruction = ['hlt', 'f4', () => ({ kind: 'halt' })];
+const outl: Instruction = ['outl %eax, %dx', 'ef', (m) => out(m, 4)];
+const spin: Instruction = [
+  'jmp .',
+  'ebfe',
+  (m) => {
+    m.regs.rip -= 2n;
+    return { kind: 'spin' };
+  },
+];
+const port = (number: number): Instruction => [
+  `movl $${number}, %edx`,
+  `ba${number.toString(16).padStart(2, '0')}000000`,
+  (m) => {
+    m.regs.rdx = BigInt(number);
+  },
+];
+const loadWord: Instruction = [
+  'movq 0x2000, %rax',
+  '488b042500200000',
+  (m) => {
+    m.regs.rax = m.readWord(data);
+  },
+];
+const count: Instruction = [
+  'incq 0x2000',
+  '48ff042500200000',
+  (m) => m.writeWord(data, m.readWord(data) + 1n),
+];
+
+function out({ regs }: FakeMachine, sizeBytes: number) {
+  const value = Number(BigInt.asUintN(8 * sizeBytes, regs.rax));
+  return { kind: 'io-out', port: Number(regs.rdx), sizeBytes, value } as const;
+}
+
+/** Ends at once. */
+export const HALT = program('halt', [hlt]);
+
+/** One OUT of each size to the port in DX, then an IN of each size, then halt. */
+export const PORTS = program('ports', [
+  ['outb %al, %dx', 'ee', (m) => out(m, 1)],
+  ['outw %ax, %dx', '66ef', (m) => out(m, 2)],
+  outl,
+  hlt,
+]);
+
+export const INPUT_BYTE = program('input-byte', [
+  ['inb %dx, %al', 'ec', (m) => ({ kind: 'io-in', port: Number(m.regs.rdx), sizeBytes: 1 })],
+  hlt,
+]);
+
+export const INPUT_DWORD = program('input-dword', [
+  ['inl %dx, %eax', 'ed', (m) => ({ kind: 'io-in', port: Number(m.regs.rdx), sizeBytes: 4 })],
+  hlt,
+]);
+
+/** Copies the first word of data to the second, then halts. */
+export const COPY_WORD = program('copy-word', [
+  loadWord,
+  ['movq %rax, 0x2008', '4889042508200000', (m) => m.writeWord(data + 8, m.regs.rax)],
+  hlt,
+]);
+
+/** Counts in the first word of data. */
+export const COUNT = program('count', [count, hlt]);
+
+/** Counts, asks the host at port 200, counts again, halts. */
+export const COUNT_ASK_COUNT = program('count-ask-count', [count, port(200), outl, count, hlt]);
+
+/** Asks the host at port 200, then says at port 201 what the host left in the first word of data. */
+export const ASK_AND_TELL = program('ask-and-tell', [port(200), outl, loadWord, port(201), outl, hlt]);
+
+/** Asks the host at port 200 for ever. */
+export const ASK_FOR_EVER = program('ask-for-ever', [
+  port(200),
+  outl,
+  [
+    'jmp . - 1',
+    'ebfd',
+    (m) => {
+      m.regs.rip -= 3n;
+    },
+  ],
+]);
+
+/** Never leaves the guest. */
+export const SPIN = program('spin', [spin]);
+
+/** Counts, then never leaves the guest. */
+export const COUNT_AND_SPIN = program('count-and-spin', [count, spin]);
+
+/** Writes RAX to the address in RDI. */
+export const STORE = program('store', [
+  ['movq %rax, (%rdi)', '488907', (m) => m.writeWord(Number(m.regs.rdi), m.regs.rax)],
+  hlt,
+]);
+
+/** Writes RAX to RCX pages from RDI on. */
+export const STORE_PAGES = program('store-pages', [
+  ['movq %rax, (%rdi)', '488907', (m) => m.writeWord(Number(m.regs.rdi), m.regs.rax)],
+  [
+    'addq %rsi, %rdi',
+    '4801f7',
+    (m) => {
+      m.regs.rdi += m.regs.rsi;
+    },
+  ],
+  [
+    'decq %rcx',
+    '48ffc9',
+    (m) => {
+      m.regs.rcx -= 1n;
+    },
+  ],
+  [
+    'jnz . - 9',
+    '75f5',
+    (m) => {
+      if (m.regs.rcx !== 0n) m.regs.rip -= 11n;
+    },
+  ],
+  hlt,
+]);
+
+/** Reads RAX from the address in RDI. */
+export const LOAD = program('load', [
+  [
+    'movq (%rdi), %rax',
+    '488b07',
+    (m) => {
+      m.regs.rax = m.readWord(Number(m.regs.rdi));
+    },
+  ],
+  hlt,
+]);
+
+/** Jumps to the address in RDI. */
+export const JUMP = program('jump', [
+  [
+    'jmp *%rdi',
+    'ffe7',
+    (m) => {
+      m.regs.rip = m.regs.rdi;
+    },
+  ],
+]);
+
+export const UNDEFINED = program('undefined-instruction', [['ud2', '0f0b', (m) => m.raise(6)]]);
+export const DIVIDE_BY_ZERO = program('divide-by-zero', [['divl %ecx', 'f7f1', (m) => m.raise(0)]]);
+export const SOFTWARE_INTERRUPT = program('software-interrupt', [
+  ['int $0x80', 'cd80', (m) => m.raise(13, 0x402n)],
+]);
+export const LOAD_GDT = program('load-gdt', [['lgdt 0x2000', '0f01142500200000', (m) => m.raise(13)]]);
+
+/** Leaves RAX in XMM0, or RAX with what is in XMM0. */
+export const SET_XMM = program('set-xmm', [
+  // The fake keeps no extended state: an entry resets it, which is all that can be seen of it.
+  ['movq %rax, %xmm0', '66480f6ec0', () => undefined],
+  hlt,
+  [
+    'movq %xmm0, %rax',
+    '66480f7ec0',
+    (m) => {
+      m.regs.rax = 0n;
+    },
+  ],
+  hlt,
+]);
+export const GET_XMM_OFFSET = 6;
+
+/** OUTs of RAX to the port in DX for ever. */
+export const FLOOD = program('flood', [
+  outl,
+  [
+    'jmp . - 1',
+    'ebfd',
+    (m) => {
+      m.regs.rip -= 3n;
+    },
+  ],
+]);
+
+/** Sends EAX, then EBX, then ECX to the port in DX, and halts. */
+export const SEND_THREE = program('send-three', [
+  outl,
+  [
+    'movl %ebx, %eax',
+    '89d8',
+    (m) => {
+      m.regs.rax = BigInt.asUintN(32, m.regs.rbx);
+    },
+  ],
+  outl,
+  [
+    'movl %ecx, %eax',
+    '89c8',
+    (m) => {
+      m.regs.rax = BigInt.asUintN(32, m.regs.rcx);
+    },
+  ],
+  outl,
+  hlt,
+]);
+
+export const ALL_PROGRAMS = [
+  HALT,
+  PORTS,
+  INPUT_BYTE,
+  INPUT_DWORD,
+  COPY_WORD,
+  COUNT,
+  COUNT_ASK_COUNT,
+  ASK_AND_TELL,
+  ASK_FOR_EVER,
+  SPIN,
+  COUNT_AND_SPIN,
+  STORE,
+  STORE_PAGES,
+  LOAD,
+  JUMP,
+  UNDEFINED,
+  DIVIDE_BY_ZERO,
+  SOFTWARE_INTERRUPT,
+  LOAD_GDT,
+  SET_XMM,
+  FLOOD,
+  SEND_THREE,
+];
