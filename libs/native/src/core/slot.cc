@@ -26,21 +26,22 @@ void Slot::post(Job job) {
 }
 
 bool Slot::close(const std::shared_ptr<Vm>& vm) {
-  std::optional<OpKind> queued;
   {
     const std::lock_guard lock(mutex_);
     if (stopping_.load(std::memory_order_relaxed)) return false;
+    // A VM can be both, queued and current: its last job has completed but not yet left the thread.
+    const auto job = std::find_if(queue_.begin(), queue_.end(), [&](const Job& each) { return each.vm == vm; });
+    if (job != queue_.end()) {
+      const OpKind op = job->op;
+      queue_.erase(job);
+      // Before the close can complete: completions of a VM come in the order of its operations.
+      services_.completions.push(vm->cancel_queued(op));
+    }
     if (current_ == vm.get()) {
       queue_.push_front({vm, OpKind::Close, nullptr});
       return true;
     }
-    const auto job = std::find_if(queue_.begin(), queue_.end(), [&](const Job& each) { return each.vm == vm; });
-    if (job != queue_.end()) {
-      queued = job->op;
-      queue_.erase(job);
-    }
   }
-  if (queued) services_.completions.push(vm->cancel_queued(*queued));
   free(vm);
   return true;
 }
