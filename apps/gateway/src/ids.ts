@@ -21,6 +21,11 @@ export function newInvocationId(nowMs: number): string {
   return `inv_${nowMs.toString(16).padStart(12, '0')}${randomHex(10)}`;
 }
 
+/** When an id was made. */
+export function invocationTimeMs(invocationId: string): number {
+  return Number.parseInt(invocationId.slice(4, 16), 16);
+}
+
 /** 128 random bits that a reply must show (contracts/reply). */
 export function newReplyToken(): string {
   return randomHex(16);

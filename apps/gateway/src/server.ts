@@ -35,8 +35,8 @@ async function main(): Promise<void> {
       await drain();
       logger.info('drained');
     };
+    let asked = false;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      let asked = false;
       process.on(signal, () => {
         // The second one is meant.
         if (asked) process.exit(1);

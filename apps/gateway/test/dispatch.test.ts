@@ -163,7 +163,95 @@ describe('a call that gets no answer', () => {
   });
 });
 
+describe('a reader that is early', () => {
+  it.each([CALL, undefined])(
+    'gets the record of a call that was answered before it was written',
+    async (envelope) => {
+      const gateway = await startWithEcho();
+      const redis = client(gateway);
+      const worker = await gateway.startWorker(silence);
+      const pending =
+        envelope === undefined
+          ? gateway.fetch('/invoke/echo', { method: 'POST', body: 'x' })
+          : gateway.invoke(envelope);
+      await expect.poll(() => worker.jobs.length).toBe(1);
+      const [job] = worker.jobs as [InvocationJob];
+      const [item] = job.items;
+      if (item?.replyToken === undefined) throw new Error('a job without token');
+      const value = { type: item.returns, value: item.returns === 'int' ? 3 : 'eA==' };
+      const record = recordOf(item, job, { result: { kind: 'inline', value } });
+      const socket = await worker.socket(gateway.socketPath);
+      socket.write(encodeReply({ token: item.replyToken, record, body: new Uint8Array() }));
+      const answer = await pending;
+      const path = `/v1/invocations/${answer.headers.get('invocation-id')}/result`;
+      const early = gateway.fetch(path);
+      await redis.set(keys.record('default', item.invocationId), JSON.stringify(record));
+      const result = await early;
+      expect([result.status, await result.text()]).toEqual([200, await answer.text()]);
+    },
+  );
+
+  it('is told to come back while the record of an answered raw call is not there', async () => {
+    const gateway = await startWithEcho();
+    const worker = await gateway.startWorker(silence);
+    const pending = gateway.fetch('/invoke/echo', { method: 'POST', body: 'x' });
+    await expect.poll(() => worker.jobs.length).toBe(1);
+    const [job] = worker.jobs as [InvocationJob];
+    const [item] = job.items;
+    if (item?.replyToken === undefined) throw new Error('a job without token');
+    const record = recordOf(item, job, {
+      result: { kind: 'inline', value: { type: 'bytes', value: 'eA==' } },
+    });
+    const socket = await worker.socket(gateway.socketPath);
+    socket.write(encodeReply({ token: item.replyToken, record, body: new Uint8Array() }));
+    expect((await pending).status).toBe(200);
+    const path = `/v1/invocations/${item.invocationId}/result`;
+    await expect.poll(async () => (await gateway.fetch(path)).status).toBe(202);
+    await client(gateway).set(keys.record('default', item.invocationId), JSON.stringify(record));
+    expect((await gateway.fetch(path)).status).toBe(200);
+  });
+});
+
+describe('a caller that goes away', () => {
+  it('leaves nothing open, and its call on record', async () => {
+    const gateway = await startWithEcho();
+    let release = () => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const worker = await gateway.startWorker(async (item, job) => {
+      await released;
+      return echo(item, job) as never;
+    });
+    const abort = new AbortController();
+    const call = gateway.fetch('/invoke/echo', { method: 'POST', body: 'x', signal: abort.signal });
+    await expect.poll(() => worker.jobs.length).toBe(1);
+    abort.abort();
+    await expect(call).rejects.toThrow();
+    release();
+    await expect.poll(() => gateway.services.invoker.waiting).toBe(0);
+    const id = worker.jobs[0]?.items[0]?.invocationId;
+    expect((await gateway.fetch(`/v1/invocations/${id}/result`)).status).toBe(200);
+  });
+});
+
 describe('without Redis', () => {
+  it('answers 503 when Redis takes commands and answers none', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const gateway = await startWithEcho({ redis });
+    process.kill(redis.pid, 'SIGSTOP');
+    const calls = [
+      gateway.invoke(CALL),
+      gateway.invoke(CALL, { prefer: 'respond-async' }),
+      gateway.fetch('/readyz'),
+    ];
+    expect((await Promise.all(calls)).map((response) => response.status)).toEqual([503, 503, 503]);
+    process.kill(redis.pid, 'SIGCONT');
+    await gateway.startWorker();
+    await expect.poll(async () => (await gateway.invoke(CALL)).status, { timeout: 10_000 }).toBe(200);
+  });
+
   it('answers 503 at once, is alive but not ready, and recovers', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mf-redis-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));

@@ -26,9 +26,14 @@ export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
     if (channel === replies) void collect(first);
     else cache.forget(first, second);
   });
-  await subscriber.subscribe(replies, channels.registry);
+  const subscribe = () => subscriber.subscribe(replies, channels.registry);
+  await subscribe();
   subscriber.on('ready', () => {
-    cache.clear();
-    for (const waiter of waiters.all()) void collect(waiter.token);
+    // Looked up only once the subscription holds again: what comes later is heard.
+    const catchUp = () => {
+      cache.clear();
+      for (const waiter of waiters.all()) void collect(waiter.token);
+    };
+    subscribe().then(catchUp, catchUp);
   });
 }

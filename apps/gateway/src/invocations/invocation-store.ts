@@ -21,9 +21,14 @@ export interface TerminalRecord extends InvocationRecord {
   readonly code: TerminalCode;
 }
 
+/** Beside the worker's record of a call that was waited for: how its answer looks. */
+export interface AnsweredRecord extends AcceptedRecord {
+  readonly answered: true;
+}
+
 /** All that is known of one invocation. What the caller was told goes before what a worker wrote later. */
 export interface KnownInvocation {
-  readonly accepted?: AcceptedRecord;
+  readonly accepted?: AcceptedRecord | AnsweredRecord;
   readonly ended?: InvocationRecord | TerminalRecord;
 }
 
@@ -58,7 +63,7 @@ export class InvocationStore {
     return isInvocationRecord(record) ? record : undefined;
   }
 
-  async writeAccepted(tenant: string, record: AcceptedRecord): Promise<void> {
+  async writeAccepted(tenant: string, record: AcceptedRecord | AnsweredRecord): Promise<void> {
     await this.#write(tenant, record);
   }
 

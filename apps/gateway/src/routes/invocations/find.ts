@@ -1,6 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { notFound } from '../../errors.js';
+import { invocationTimeMs } from '../../ids.js';
 import type { KnownInvocation } from '../../invocations/invocation-store.js';
 import type { Services } from '../../services.js';
+
+/** A worker answers first and writes its record beside that, so a reader may be a little early. */
+const LOOKS = 6;
+const LOOK_AGAIN_MS = 20;
+const RECENT_MS = 60_000;
 
 export interface FoundInvocation {
   readonly known: KnownInvocation;
@@ -14,21 +21,40 @@ export interface FoundInvocation {
  * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND
  */
 export async function findInvocation(
-  { store, producer }: Services,
+  services: Services,
   tenant: string,
   invocationId: string,
 ): Promise<FoundInvocation> {
-  const known = await store.find(tenant, invocationId);
+  const { store, producer } = services;
+  const known = await lookUp(services, tenant, invocationId);
   if (known === undefined) throw notFound(`invocation ${invocationId}`);
-  if (known.ended !== undefined || known.accepted === undefined) return { known, running: false };
+  const { accepted, ended } = known;
+  if (ended !== undefined || accepted === undefined) return { known, running: false };
+  if ('answered' in accepted) return { known, running: true };
   const place = await producer.place('async', invocationId);
   if (place === 'waiting' || place === 'running') return { known, running: place === 'running' };
   // The job may have ended between the two looks: its record was written before.
   const again = await store.find(tenant, invocationId);
   if (again?.ended !== undefined) return { known: again, running: false };
-  const ended = await store.writeTerminal(known.accepted, tenant, {
+  const terminal = await store.writeTerminal(accepted, tenant, {
     code: 'MAYFLY_ERR_GATEWAY_CALL_LOST',
     message: 'every attempt was ended by a fault of its host',
   });
-  return { known: { ...known, ended }, running: false };
+  return { known: { accepted, ended: terminal }, running: false };
+}
+
+/** Looks a few times for what a recent call must have left: its caller may have been answered a moment ago. */
+async function lookUp(
+  { store }: Services,
+  tenant: string,
+  invocationId: string,
+): Promise<KnownInvocation | undefined> {
+  const isRecent = Math.abs(Date.now() - invocationTimeMs(invocationId)) < RECENT_MS;
+  for (let look = 1; ; look += 1) {
+    const known = await store.find(tenant, invocationId);
+    const isPartial =
+      known?.ended === undefined && (known?.accepted === undefined || 'answered' in known.accepted);
+    if (!isPartial || !isRecent || look === LOOKS) return known;
+    await delay(LOOK_AGAIN_MS);
+  }
 }
