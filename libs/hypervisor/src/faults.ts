@@ -4,6 +4,8 @@ interface FaultRule {
   readonly outcome: Exclude<Outcome, 'succeeded'>;
   /** Whether the sandbox must be restored before its next call. */
   readonly poisons: boolean;
+  /** Whether the VM itself is in doubt, so that not even a restore makes the sandbox usable again. */
+  readonly discards?: boolean;
   /** What the reference does (guest-abi 5.4, 10.3); where it differs, ours is stricter (Appendix B). */
   readonly referencePoisons: boolean;
 }
@@ -15,8 +17,8 @@ export const FAULT_RULES = {
   'access-violation': { outcome: 'access-violation', poisons: true, referencePoisons: true },
   mmio: { outcome: 'access-violation', poisons: true, referencePoisons: false },
   exception: { outcome: 'exception', poisons: true, referencePoisons: true },
-  shutdown: { outcome: 'exception', poisons: true, referencePoisons: false },
-  unknown: { outcome: 'host-fault', poisons: true, referencePoisons: false },
+  shutdown: { outcome: 'exception', poisons: true, discards: true, referencePoisons: false },
+  unknown: { outcome: 'host-fault', poisons: true, discards: true, referencePoisons: false },
   kill: { outcome: 'canceled', poisons: true, referencePoisons: true },
   deadline: { outcome: 'timeout', poisons: true, referencePoisons: true },
   abort: { outcome: 'aborted', poisons: true, referencePoisons: true },
@@ -39,12 +41,19 @@ export interface Fault {
   readonly reason: FaultReason;
   readonly outcome: Exclude<Outcome, 'succeeded'>;
   readonly poisons: boolean;
+  readonly discards: boolean;
   readonly detail: OutcomeDetail;
 }
 
 export function fault(reason: FaultReason, detail: OutcomeDetail | string): Fault {
-  const { outcome, poisons } = FAULT_RULES[reason];
-  return { reason, outcome, poisons, detail: typeof detail === 'string' ? { message: detail } : detail };
+  const { outcome, poisons, discards = false }: FaultRule = FAULT_RULES[reason];
+  return {
+    reason,
+    outcome,
+    poisons,
+    discards,
+    detail: typeof detail === 'string' ? { message: detail } : detail,
+  };
 }
 
 /** Addresses in details, as `0x` and lower-case hex. */

@@ -27,7 +27,7 @@ interface SandboxParts {
  *
  *   Clean -- call, invoke --> Clean | Changed | Poisoned
  *   Changed -- snapshot --> Clean (the base moves)    Changed, Poisoned -- restore, invoke --> Clean
- *   any -- a host function outlives its call, or the driver fails --> Doubtful: only close is left
+ *   any -- a host function outlives its call, the driver or the vCPU fails --> Doubtful: only close is left
  *   any -- close --> Closed
  */
 export class Sandbox {
@@ -176,7 +176,7 @@ export class Sandbox {
         const haltedAtMs = performance.now();
         const end: CallEnd = runEnd.reason === 'halted' ? this.#takeResult(returns, restore) : runEnd;
         if ('poisons' in end && end.poisons) this.#poisoned = true;
-        if (state.hostFunctionLate) this.#doubtful = true;
+        if (state.hostFunctionLate || ('discards' in end && end.discards)) this.#doubtful = true;
         return callReport(end, state, performance.now() - haltedAtMs);
       } finally {
         options.signal?.removeEventListener('abort', onAbort);

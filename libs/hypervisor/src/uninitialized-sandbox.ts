@@ -104,6 +104,7 @@ export class UninitializedSandbox {
   readonly #hostFunctions = new Map<string, HostFunctionEntry>([['HostPrint', HOST_PRINT]]);
   #state: 'loaded' | 'evolving' | 'evolved' | 'closed' = 'loaded';
   #evolving: Promise<unknown> | undefined;
+  #closeRequested = false;
   #vm: DriverVm | undefined;
 
   /** Not for callers: see `loadSandbox`. */
@@ -154,6 +155,7 @@ export class UninitializedSandbox {
   /** Ends a running initialisation and frees its VM; nothing once `evolve` has answered. Idempotent. */
   async close(): Promise<void> {
     if (this.#state === 'evolving') {
+      this.#closeRequested = true;
       await this.#vm?.close();
       await this.#evolving?.catch(() => undefined);
     } else if (this.#state === 'loaded') this.#state = 'closed';
@@ -183,6 +185,8 @@ export class UninitializedSandbox {
     const vm = await driver.createVm(planVm({ image, layout, hostFunctions, cookie }));
     this.#vm = vm;
     try {
+      if (this.#closeRequested)
+        throw hypervisorError('MAYFLY_ERR_SANDBOX_CLOSED', 'the sandbox was closed before its guest ran');
       const dispatch = await this.#initialise(vm, layout, cookie);
       const base = new SharedSnapshot(await vm.snapshot());
       const version: GuestVersion = {

@@ -139,13 +139,6 @@ describe('an exit of the guest', () => {
     ],
     ['an OUT to port 65535', { kind: 'io-out', port: 65535, sizeBytes: 1, value: 1 }, 'protocol', {}],
     ['an IN', { kind: 'io-in', port: 96, sizeBytes: 1 }, 'protocol', {}],
-    ['a triple fault', { kind: 'shutdown' }, 'exception', { vector: 'DoubleFault' }],
-    [
-      'an internal error',
-      { kind: 'unknown', reason: 'suberror 1' },
-      'host-fault',
-      { message: 'Unexpected VM Exit "suberror 1"' },
-    ],
     [
       'MMIO outside the plan',
       { kind: 'mmio', address: 0x4000_0000n, write: false, lengthBytes: 8 },
@@ -170,6 +163,26 @@ describe('an exit of the guest', () => {
     expect((await sandbox.invoke('Echo', [int(1)], 'int')).value).toEqual(int(1));
     expect(sandbox.poisoned).toBe(false);
   });
+
+  test.each([
+    ['a triple fault', { kind: 'shutdown' }, 'exception', { vector: 'DoubleFault' }],
+    [
+      'an internal error',
+      { kind: 'unknown', reason: 'suberror 1' },
+      'host-fault',
+      { message: 'Unexpected VM Exit "suberror 1"' },
+    ],
+  ] as [string, FakeStep, string, Record<string, unknown>][])(
+    '%s leaves the sandbox in doubt for good',
+    async (_name, step, outcome, detail) => {
+      const sandbox = await evolveFake({ ...FUNCTIONS, F: does(step) });
+      expect(await sandbox.call('F', [], 'int')).toMatchObject({ outcome, detail });
+      expect(sandbox.doubtful).toBe(true);
+      await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toThrow(
+        error('MAYFLY_ERR_SANDBOX_DOUBTFUL'),
+      );
+    },
+  );
 
   const accesses: [string, number, 'read' | 'write', number, string, Record<string, unknown>][] = [
     ['a write below the stack', 6, 'write', 0, 'stack-overflow', { message: 'Stack overflow detected' }],
@@ -383,6 +396,14 @@ describe('evolve', () => {
     await loaded.evolve();
     expect(registers).toMatchObject({ rdx: 4096n, rcx: 4n, rax: 0n, rflags: 2n });
     expect((registers['rsp'] as bigint) % 16n).toBe(8n);
+  });
+
+  test('ends before the guest runs when the sandbox is closed at once', async () => {
+    const loaded = await loadFake({ functions: FUNCTIONS });
+    const evolving = loaded.evolve();
+    const ended = expect(evolving).rejects.toThrow(error('MAYFLY_ERR_SANDBOX_CLOSED'));
+    await loaded.close();
+    await ended;
   });
 
   test('ends when the sandbox is closed meanwhile', async () => {

@@ -73,6 +73,7 @@ class FakeDriver implements HypervisorDriver {
 
   #adopt(vm: FakeVm): FakeVm {
     this.#vms.add(vm);
+    vm.onClosed = () => this.#vms.delete(vm);
     return vm;
   }
 
@@ -116,6 +117,7 @@ class FakeSnapshot implements DriverSnapshot {
 class FakeVm implements DriverVm {
   readonly memoryBytes: number;
   readonly interrupt: DriverInterrupt;
+  onClosed: (() => void) | undefined;
   readonly #machine: FakeMachine;
   readonly #program: FakeProgram;
   readonly #outbox = new FakeOutbox();
@@ -225,6 +227,7 @@ class FakeVm implements DriverVm {
       this.#closed = (async () => {
         await this.#busy?.catch(() => undefined);
         this.#dropped = true;
+        this.onClosed?.();
       })();
       this.#wake?.();
     }
