@@ -1,5 +1,6 @@
 export type { CallOptions } from './call-options.js';
 export type { CallReport } from './call-report.js';
+export { CallState } from './call-state.js';
 export type { GuestLogLevel, GuestLogRecord } from './codec/guest-log.js';
 export * from './driver.js';
 export { createKvmDriver } from './drivers/kvm.js';
@@ -12,6 +13,7 @@ export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
 export { Hypervisor } from './hypervisor.js';
 export type { InterruptHandle } from './interrupt-handle.js';
+export { type GuestLayout, layoutMemory } from './memory/layout.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {
   type GuestInitFailure,
