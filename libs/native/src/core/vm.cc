@@ -170,6 +170,10 @@ void Vm::run_request(const SlotTools& tools) {
   const bool fresh = restores || (request.flags & request_flags::kEntry) != 0;
   if (restores) {
     answer.dirty_pages = body_.memory->restore().pages;
+    if (dirty_decay_.due(answer.dirty_pages)) {
+      body_.shell->monitor().clear_dirty();
+      body_.shell->vm().forget_translations();
+    }
     halt_sites_ = body_.memory->base()->vcpu().halt_sites;
     answer.restored_ns = static_cast<double>(monotonic_ns());
   } else {

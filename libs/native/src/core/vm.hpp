@@ -5,6 +5,7 @@
 #include <span>
 
 #include "completion.hpp"
+#include "dirty_decay.hpp"
 #include "guest_memory.hpp"
 #include "guest_run.hpp"
 #include "interrupt.hpp"
@@ -115,6 +116,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   uint64_t call_deadline_ns_ = 0;
   Outbox outbox_;
   HaltSites halt_sites_;
+  DirtyDecay dirty_decay_;
   bool resumable_ = false;
   bool access_pending_ = false;
   // A host fault left the VM in a state that nobody can vouch for: it only closes.

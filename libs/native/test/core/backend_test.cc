@@ -98,6 +98,24 @@ TEST("an exit from ring 0 that no stub makes settles as unknown") {
   CHECK(answer.exit == ExitKind::Unknown);
 }
 
+GUEST(endless, "1: jmp 1b")
+TEST("a kick that arrives before an entry ends that entry") {
+  Rig rig(endless());
+  BackendVm& vm = rig.shell.vm();
+  KickTarget self(rig.signal_number);
+  self.attach(static_cast<pid_t>(::syscall(SYS_gettid)));
+  vm.set_entry(rig.shell.monitor().prepare_entry(entry_at()));
+  set_kick_flag(vm.kick_flag());
+  self.kick();
+  set_kick_flag(nullptr);
+  CHECK_EQ(*vm.kick_flag(), 1);
+  // Without the flag this would be the endless loop: the signal itself is over.
+  ExitInfo exit{};
+  vm.run(exit);
+  CHECK(exit.kind == BackendExit::Interrupted);
+  *vm.kick_flag() = 0;
+}
+
 TEST("the probe finds this host's convention of RIP at an OUT") {
   const auto backend = open_kvm_backend();
   const OutRip convention = probe_backend(*backend);
