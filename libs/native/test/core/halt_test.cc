@@ -52,8 +52,8 @@ TEST("a restore takes back a patch made after the snapshot, in memory and in the
   }
 }
 
-GUEST(adjacent, "mov $0x33, %edx; test %rdi, %rdi; jnz 1f; out %eax, (%dx); 1: hlt")
-TEST("an OUT that stands right before a patched halt is still an OUT") {
+GUEST(adjacent, "mov $0x33, %edx; test %rdi, %rdi; jnz 1f; out %al, (%dx); 1: hlt")
+TEST("a byte OUT that stands right before a patched halt is still an OUT") {
   SyncClient client;
   auto vm = make_vm(client, adjacent());
   CHECK(enter(client, *vm, entry_with(1)).exit == ExitKind::Halt);
@@ -63,9 +63,9 @@ TEST("an OUT that stands right before a patched halt is still an OUT") {
   CHECK(go_on(client, *vm).exit == ExitKind::Halt);
 }
 
-// The byte-sized OUT stands right behind the patched site, where the other RIP convention would look.
-GUEST(adjacent_byte, "mov $0x33, %edx; test %rdi, %rdi; jnz 1f; jmp 2f; 1: hlt; 2: out %al, (%dx); nop; nop")
-TEST("a byte OUT next to a patched halt is still an OUT") {
+// Before and behind: each is where one of the two RIP conventions would look.
+GUEST(adjacent_byte, "mov $0x33, %edx; test %rdi, %rdi; jz 2f; hlt; 2: out %al, (%dx); nop; nop")
+TEST("a byte OUT that stands right behind a patched halt is still an OUT") {
   SyncClient client;
   auto vm = make_vm(client, adjacent_byte());
   CHECK(enter(client, *vm, entry_with(1)).exit == ExitKind::Halt);
