@@ -1,0 +1,24 @@
+/** The fields of the gateway's JSON bodies that tests look at; which of them are there depends on the route. */
+export interface AnswerBody {
+  readonly result: { readonly type: string; readonly value: string | number | boolean };
+  readonly invocationId: string;
+  readonly function: string;
+  readonly version: number;
+  readonly sha256: string;
+  readonly manifest: { readonly timeoutMs: number };
+  readonly items: readonly { readonly name: string; readonly version: number }[];
+  readonly nextCursor?: string;
+  readonly state: string;
+  readonly links: { readonly self: string; readonly result: string };
+  readonly status: number;
+  readonly code: string;
+  readonly instance: string;
+  readonly errors: readonly { readonly pointer: string; readonly detail: string }[];
+  readonly limit: { readonly name: string; readonly value: number };
+  readonly limits: Readonly<Record<string, number>>;
+  readonly defaults: { readonly timeoutMs: number };
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail?: string }[];
+}
+
+/** A response whose JSON is one of the gateway's. */
+export type Answer = Omit<Response, 'json'> & { json(): Promise<AnswerBody> };
