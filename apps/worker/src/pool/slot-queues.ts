@@ -1,0 +1,76 @@
+/** How long a call may hold up another one that has a free slot to go to. */
+const HELD_UP_MS = 5;
+
+/** A leased sandbox's call: it runs on its slot, or waits behind the calls that came before. */
+export interface SlotCall {
+  readonly slot: number;
+  /** Takes the call off its slot before it has started; it is then made again elsewhere. */
+  revoke(): void;
+}
+
+interface SlotQueue {
+  readonly calls: SlotCall[];
+  /** When the first call came to be the first, in `performance.now()` milliseconds. */
+  firstSinceMs: number;
+}
+
+/**
+ * Which slot has how many calls. A sandbox stays with its slot, so a call can wait behind a long one while another
+ * slot is free; such a call is revoked.
+ */
+export class SlotQueues {
+  readonly #slots: number;
+  /** Slots that have calls, by number. */
+  readonly #queues = new Map<number, SlotQueue>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(slots: number) {
+    this.#slots = slots;
+  }
+
+  /** Whether a slot has nothing to do. */
+  get hasFree(): boolean {
+    return this.#queues.size < this.#slots;
+  }
+
+  /** Calls that run or wait on a slot. */
+  callsOn(slot: number | undefined): number {
+    return slot === undefined ? 0 : (this.#queues.get(slot)?.calls.length ?? 0);
+  }
+
+  enter(call: SlotCall): void {
+    const queue = this.#queues.get(call.slot);
+    if (queue === undefined) {
+      this.#queues.set(call.slot, { calls: [call], firstSinceMs: performance.now() });
+      return;
+    }
+    queue.calls.push(call);
+    this.#timer ??= setInterval(() => this.#check(), HELD_UP_MS);
+  }
+
+  /** The call has ended. Harmless for one that was revoked. */
+  leave(call: SlotCall): void {
+    const queue = this.#queues.get(call.slot);
+    const index = queue?.calls.indexOf(call) ?? -1;
+    if (queue === undefined || index < 0) return;
+    queue.calls.splice(index, 1);
+    if (queue.calls.length === 0) this.#queues.delete(call.slot);
+    else if (index === 0) queue.firstSinceMs = performance.now();
+  }
+
+  #check(): void {
+    const overdueSinceMs = performance.now() - HELD_UP_MS;
+    let free = this.#slots - this.#queues.size;
+    let isAnyWaiting = false;
+    for (const { calls, firstSinceMs } of this.#queues.values()) {
+      while (free > 0 && calls.length > 1 && firstSinceMs <= overdueSinceMs) {
+        free -= 1;
+        calls.splice(1, 1)[0]?.revoke();
+      }
+      isAnyWaiting ||= calls.length > 1;
+    }
+    if (isAnyWaiting) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
