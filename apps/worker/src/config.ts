@@ -58,7 +58,11 @@ const SETTINGS: { readonly [K in keyof WorkerConfig]: Setting<WorkerConfig[K]> }
         .slice(0, 64)}-${randomBytes(4).toString('hex')}`,
   },
   slots: { variable: 'MAYFLY_WORKER_SLOTS', parse: integer(1, 1024), fallback: cores },
-  callsAhead: { variable: 'MAYFLY_WORKER_CALLS_AHEAD', parse: integer(0, 1024), fallback: cores },
+  callsAhead: {
+    variable: 'MAYFLY_WORKER_CALLS_AHEAD',
+    parse: integer(0, 1024),
+    fallback: () => 2 * cores(),
+  },
   jobsAtOnce: {
     variable: 'MAYFLY_WORKER_JOBS_AT_ONCE',
     parse: integer(1, 1024),

@@ -1,8 +1,8 @@
 import { ASYNC_QUEUE, isMayflyError, QUEUE_PREFIX, SYNC_QUEUE } from '@mayfly/contracts';
 import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import type { Lane as LaneName } from './permits.js';
 import type { JobView, Processor, StopReason } from './processor.js';
-import type { Lane as LaneName } from './slots.js';
 
 /** A killed host's jobs are found after lock and check, some ten seconds, instead of BullMQ's minute. */
 const LOCK_DURATION_MS = 10_000;

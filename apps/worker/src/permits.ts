@@ -6,7 +6,7 @@ const SYNC_GRANTS_IN_A_ROW = 8;
 /**
  * The host's permits to have a call in flight, shared by every lane. First come, first served within a lane.
  */
-export class Slots {
+export class Permits {
   readonly capacity: number;
   #free: number;
   #syncInARow = 0;

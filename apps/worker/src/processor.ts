@@ -9,11 +9,11 @@ import {
 import { workerError } from './errors.js';
 import { decodeInput } from './input.js';
 import { type BadItem, type ParsedJob, parseJob } from './job-parser.js';
+import type { Lane, Permits } from './permits.js';
 import type { GuestCallReport } from './pool/guest-image.js';
 import type { Lease, SandboxPool } from './pool/sandbox-pool.js';
 import type { Delivery, Settlement } from './reply/delivery.js';
 import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
-import type { Lane, Slots } from './slots.js';
 
 /** What the processor knows of a queue's job. */
 export interface JobView {
@@ -35,7 +35,7 @@ export type JobEnd = 'done' | 'requeue';
 export interface ProcessorDeps {
   readonly workerId: string;
   readonly pool: Pick<SandboxPool, 'prepare' | 'lease'>;
-  readonly slots: Slots;
+  readonly permits: Permits;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly delivery: Pick<Delivery, 'deliver' | 'settled'>;
   /** Host faults, with their whole chain. */
@@ -143,23 +143,26 @@ export class Processor {
 
   async #execute(call: Call): Promise<Execution> {
     const { job, ref, item, signal } = call;
-    const { pool, slots, blobs } = this.#deps;
+    const { pool, permits, blobs } = this.#deps;
     if (isExpired(item)) return 'expired';
     const decoded = decodeInput(item.input, ref.tenant, blobs);
     const args = decoded instanceof Promise ? await decoded : decoded;
     // Initialising a version can take long, so it does not hold a permit.
     const preparing = pool.prepare(ref);
     const built = preparing !== undefined && (await preparing).built;
-    const waiting = slots.acquire(job.lane);
+    const waiting = permits.acquire(job.lane);
     if (waiting) await waiting;
     try {
-      if (signal.aborted) return 'stopped';
-      if (isExpired(item)) return 'expired';
-      const lease = await pool.lease(ref);
-      if (!lease.ok) return { settlement: settleUnrun(call.facts, lease.failure) };
-      return await this.#invoke(call, args, lease, built);
+      for (;;) {
+        if (signal.aborted) return 'stopped';
+        if (isExpired(item)) return 'expired';
+        const lease = await pool.lease(ref);
+        if (!lease.ok) return { settlement: settleUnrun(call.facts, lease.failure) };
+        const execution = await this.#invoke(call, args, lease, built);
+        if (execution !== 'revoked') return execution;
+      }
     } finally {
-      slots.release();
+      permits.release();
     }
   }
 
@@ -168,7 +171,7 @@ export class Processor {
     args: readonly TypedValue[],
     lease: Extract<Lease, { ok: true }>,
     built: boolean,
-  ): Promise<Execution> {
+  ): Promise<Execution | 'revoked'> {
     const acquiredAt = performance.now();
     let doubtful = false;
     try {
@@ -183,6 +186,10 @@ export class Processor {
         },
       });
       if (signal.aborted && report.outcome === 'canceled') return 'stopped';
+      if (lease.isRevoked && report.outcome === 'canceled') {
+        if (report.phases.runUs === 0 && report.exits === 0) return 'revoked';
+        throw workerError('MAYFLY_ERR_CALL_REVOKED', 'the call was taken off its slot as it started');
+      }
       return { report, run: { acquiredAt, source: built ? 'boot' : lease.source } };
     } catch (error) {
       const detail = refusalOf(error);

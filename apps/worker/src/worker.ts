@@ -4,12 +4,12 @@ import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.js';
 import { Heartbeat } from './heartbeat.js';
 import { Lane } from './lane.js';
+import { Permits } from './permits.js';
 import type { ImageBuilder } from './pool/guest-image.js';
 import { SandboxPool } from './pool/sandbox-pool.js';
 import { Processor } from './processor.js';
 import { Delivery } from './reply/delivery.js';
 import { ReplyRouter } from './reply/reply-router.js';
-import { Slots } from './slots.js';
 import { listenForVersions } from './version-listener.js';
 
 /** What a drain may take beyond its grace: calls that were killed, replies and records that are on their way. */
@@ -53,9 +53,10 @@ export function buildWorker({ config, redis, blobs, images, logger }: WorkerDeps
     router,
     onError: (error, invocationId) => logger.error({ err: error, invocationId }, 'delivery failed'),
   });
-  const slots = new Slots(config.slots + config.callsAhead);
+  const permits = new Permits(config.slots + config.callsAhead);
   const pool = new SandboxPool(images, {
     limits: { maxSandboxes: config.maxSandboxes, maxMemoryBytes: config.maxMemoryBytes },
+    slots: config.slots,
     // A hostile initialisation runs to its whole timeout: one slot stays free of them.
     buildsAtOnce: Math.max(1, config.slots - 1),
     onCloseError: (error) => logger.error({ err: error }, 'a sandbox did not close'),
@@ -63,7 +64,7 @@ export function buildWorker({ config, redis, blobs, images, logger }: WorkerDeps
   const processor = new Processor({
     workerId: config.workerId,
     pool,
-    slots,
+    permits,
     blobs,
     delivery,
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),

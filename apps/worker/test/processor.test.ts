@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { defineErrors, type InvocationItem } from '@mayfly/contracts';
 import { expect, test } from 'vitest';
+import { Permits } from '../src/permits.js';
 import { SandboxPool } from '../src/pool/sandbox-pool.js';
 import { type JobView, Processor } from '../src/processor.js';
 import type { Settlement } from '../src/reply/delivery.js';
-import { Slots } from '../src/slots.js';
 import { invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
 import { deferred, report, ScriptedImages, untilKilled } from './helpers/scripted-images.js';
 
@@ -37,20 +37,20 @@ class CollectedDelivery {
   }
 }
 
-function setUp(options: { slots?: number } = {}) {
+function setUp(options: { permits?: number } = {}) {
   const images = new ScriptedImages();
   const delivery = new CollectedDelivery();
   const hostFaults: unknown[] = [];
-  const slots = new Slots(options.slots ?? 2);
+  const permits = new Permits(options.permits ?? 2);
   const processor = new Processor({
     workerId: 'w1',
-    pool: new SandboxPool(images, { limits: { maxSandboxes: 100, maxMemoryBytes: 1_000_000 } }),
-    slots,
+    pool: new SandboxPool(images, { limits: { maxSandboxes: 100, maxMemoryBytes: 1_000_000 }, slots: 2 }),
+    permits,
     blobs: new LocalBlobStore(join(tmpdir(), 'mf-no-blobs')),
     delivery,
     onHostFault: (error) => hostFaults.push(error),
   });
-  return { images, delivery, hostFaults, slots, processor };
+  return { images, delivery, hostFaults, permits, processor };
 }
 
 function view(items: readonly InvocationItem[], overrides: Partial<JobView> = {}): JobView {
@@ -121,7 +121,7 @@ test('the guest gets its arguments, its time and its context', async () => {
 });
 
 test('no more calls run at once than there are permits', async () => {
-  const { images, processor, slots } = setUp({ slots: 2 });
+  const { images, processor, permits } = setUp({ permits: 2 });
   let most = 0;
   let now = 0;
   images.script = async () => {
@@ -133,17 +133,17 @@ test('no more calls run at once than there are permits', async () => {
   };
   await processor.process(view(Array.from({ length: 16 }, () => invocationItem())), running());
   expect(most).toBe(2);
-  expect(slots.inUse).toBe(0);
+  expect(permits.inUse).toBe(0);
 });
 
 test('a sandbox that met a host fault is thrown away, its permit is not lost', async () => {
-  const { images, processor, slots } = setUp();
+  const { images, processor, permits } = setUp();
   images.script = () => {
     throw new Error('native');
   };
   await processor.process(view([invocationItem()]), running());
   expect(images.sandboxes[0]?.isClosed).toBe(true);
-  expect(slots.inUse).toBe(0);
+  expect(permits.inUse).toBe(0);
 });
 
 test('an unknown error shows no more than that the host failed', async () => {
@@ -168,6 +168,28 @@ test('a call that is refused before it runs is no host fault, and costs no sandb
   ]);
   expect(images.openSandboxes).toBe(1);
   expect(hostFaults).toEqual([]);
+});
+
+test.each([
+  ['before it started is made again on another', 0, 'succeeded'],
+  ['as it started is not made again', 3, 'host-fault'],
+])('a call that was taken off its slot %s', async (_name, runUs, outcome) => {
+  const { images, delivery, processor } = setUp();
+  images.slots = [0, 0, 1];
+  const gate = deferred();
+  images.script = async ({ entrypoint, sandbox }) => {
+    if (sandbox.slot === 1) return report();
+    if (entrypoint === 'Long') await gate.promise;
+    else await sandbox.closed.promise;
+    const phases = { ...report().phases, runUs };
+    return entrypoint === 'Long' ? report() : report({ outcome: 'canceled', exits: 0, phases });
+  };
+  const long = processor.process(view([invocationItem({ entrypoint: 'Long' })]), running());
+  const heldUp = invocationItem();
+  await processor.process(view([heldUp]), running());
+  expect(delivery.outcomes).toEqual({ [heldUp.invocationId]: outcome });
+  gate.resolve();
+  await long;
 });
 
 test('a version that cannot be initialised gives its failure to every call', async () => {
@@ -206,7 +228,7 @@ test('an expired call is skipped and nothing is written: its gateway has done so
 });
 
 test('a call that expires while it waits for a permit is skipped', async () => {
-  const { images, delivery, processor } = setUp({ slots: 1 });
+  const { images, delivery, processor } = setUp({ permits: 1 });
   const gate = deferred();
   images.script = async () => {
     await gate.promise;
@@ -298,7 +320,7 @@ test('a call that ended before the drain killed it keeps its outcome', async () 
 });
 
 test('a job that went to another worker is killed and writes nothing more', async () => {
-  const { images, delivery, processor } = setUp({ slots: 1 });
+  const { images, delivery, processor } = setUp({ permits: 1 });
   const started = deferred();
   images.script = ({ options }) => {
     started.resolve();

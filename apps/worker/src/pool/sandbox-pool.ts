@@ -1,12 +1,15 @@
 import type { FunctionRef, Usage } from '@mayfly/contracts';
 import { workerError } from '../errors.js';
-import { Slots } from '../slots.js';
+import { Permits } from '../permits.js';
 import { FailureCache } from './failure-cache.js';
 import type { GuestImage, GuestSandbox, ImageBuilder, InitFailure } from './guest-image.js';
 import { type PoolLimits, type PoolUse, planEvictions, type VersionUse } from './pool-policy.js';
+import { type SlotCall, SlotQueues } from './slot-queues.js';
 
 export interface PoolOptions {
   readonly limits: PoolLimits;
+  /** Slots that sandboxes are spread over. @defaultValue 1 */
+  readonly slots?: number;
   /** Versions that are initialised at once. @defaultValue 1 */
   readonly buildsAtOnce?: number;
   /** How long a version whose initialisation failed answers with that failure, untried. @defaultValue 10_000 */
@@ -20,6 +23,8 @@ export type Lease =
       readonly ok: true;
       readonly sandbox: GuestSandbox;
       readonly source: Usage['source'];
+      /** The call was taken off its slot, where it waited behind a long one. Its sandbox is closed. */
+      readonly isRevoked: boolean;
       /** Gives the sandbox back; a doubtful one is closed. Call once. */
       release(options: { readonly doubtful: boolean }): void;
     }
@@ -44,7 +49,8 @@ type Ensured = { readonly version: Version; readonly built: boolean } | { readon
 export class SandboxPool {
   readonly #builder: ImageBuilder;
   readonly #options: PoolOptions;
-  readonly #builds: Slots;
+  readonly #builds: Permits;
+  readonly #slots: SlotQueues;
   readonly #failures: FailureCache;
   /** In order of use, oldest first. */
   readonly #versions = new Map<string, Version>();
@@ -56,7 +62,8 @@ export class SandboxPool {
   constructor(builder: ImageBuilder, options: PoolOptions) {
     this.#builder = builder;
     this.#options = options;
-    this.#builds = new Slots(options.buildsAtOnce ?? 1);
+    this.#builds = new Permits(options.buildsAtOnce ?? 1);
+    this.#slots = new SlotQueues(options.slots ?? 1);
     this.#failures = new FailureCache(options.failureTtlMs ?? 10_000);
   }
 
@@ -104,11 +111,31 @@ export class SandboxPool {
   }
 
   #leaseIdle(version: Version | undefined, source: Usage['source'] = 'warm'): Lease | undefined {
-    // The one that was given back last: its pages are the likeliest to be in the caches.
-    const sandbox = version?.idle.pop();
-    if (version === undefined || sandbox === undefined) return undefined;
+    if (version === undefined) return undefined;
+    const index = this.#bestIdle(version);
+    if (index === undefined) return undefined;
+    const [sandbox] = version.idle.splice(index, 1);
+    if (sandbox === undefined) return undefined;
     version.leased += 1;
     return this.#leaseOf(version, sandbox, source);
+  }
+
+  /**
+   * The idle sandbox with the least before it on its slot; of equals the one that was given back last, whose pages are
+   * the likeliest to be in the caches. None where a new one could start at once and this one could not.
+   */
+  #bestIdle({ idle, image }: Version): number | undefined {
+    let best: number | undefined;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (let index = idle.length - 1; index >= 0 && fewest > 0; index -= 1) {
+      const calls = this.#slots.callsOn(idle[index]?.slot);
+      if (calls < fewest) {
+        best = index;
+        fewest = calls;
+      }
+    }
+    const wantsNew = fewest > 0 && this.#slots.hasFree;
+    return wantsNew && this.#fits({ sandboxes: 1, memoryBytes: image.memoryBytes }) ? undefined : best;
   }
 
   async #leaseNew(version: Version): Promise<Lease> {
@@ -128,13 +155,27 @@ export class SandboxPool {
   #leaseOf(version: Version, sandbox: GuestSandbox, source: Usage['source']): Lease {
     this.#versions.delete(version.key);
     this.#versions.set(version.key, version);
+    let isRevoked = false;
+    const revoke = () => {
+      isRevoked = true;
+      this.#closeSandbox(version, sandbox);
+    };
+    const call: SlotCall | undefined =
+      sandbox.slot === undefined ? undefined : { slot: sandbox.slot, revoke };
+    if (call) this.#slots.enter(call);
     return {
       ok: true,
       sandbox,
       source,
+      get isRevoked() {
+        return isRevoked;
+      },
       release: ({ doubtful }) => {
-        if (doubtful || sandbox.poisoned || this.#closed) this.#closeSandbox(version, sandbox);
-        else version.idle.push(sandbox);
+        if (call) this.#slots.leave(call);
+        if (!isRevoked) {
+          if (doubtful || sandbox.poisoned || this.#closed) this.#closeSandbox(version, sandbox);
+          else version.idle.push(sandbox);
+        }
         this.#endLease(version);
       },
     };
@@ -191,12 +232,16 @@ export class SandboxPool {
 
   /** Makes room, closing what is not in use if need be, and takes it. */
   #reserve(asking: string, wanted: PoolUse): void {
-    const { limits } = this.#options;
-    const fits =
-      this.#used.sandboxes + wanted.sandboxes <= limits.maxSandboxes &&
-      this.#used.memoryBytes + wanted.memoryBytes <= limits.maxMemoryBytes;
-    if (!fits) this.#evictFor(asking, wanted);
+    if (!this.#fits(wanted)) this.#evictFor(asking, wanted);
     this.#count(wanted.sandboxes, wanted.memoryBytes);
+  }
+
+  #fits(wanted: PoolUse): boolean {
+    const { maxSandboxes, maxMemoryBytes } = this.#options.limits;
+    return (
+      this.#used.sandboxes + wanted.sandboxes <= maxSandboxes &&
+      this.#used.memoryBytes + wanted.memoryBytes <= maxMemoryBytes
+    );
   }
 
   #evictFor(asking: string, wanted: PoolUse): void {

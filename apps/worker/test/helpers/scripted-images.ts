@@ -18,10 +18,13 @@ export type Script = (call: {
 export class ScriptedSandbox implements GuestSandbox {
   poisoned = false;
   isClosed = false;
+  readonly slot?: number;
+  readonly closed = deferred();
   readonly #script: Script;
 
-  constructor(script: Script) {
+  constructor(script: Script, slot: number | undefined) {
     this.#script = script;
+    if (slot !== undefined) this.slot = slot;
   }
 
   async invoke(
@@ -35,6 +38,7 @@ export class ScriptedSandbox implements GuestSandbox {
 
   async close(): Promise<void> {
     this.isClosed = true;
+    this.closed.resolve();
   }
 }
 
@@ -43,6 +47,8 @@ export class ScriptedImages implements ImageBuilder {
   script: Script;
   memoryBytes = 1000;
   builds = 0;
+  /** Slots of the sandboxes in the order they are made; none, or past the end: unknown. */
+  slots: number[] = [];
   readonly sandboxes: ScriptedSandbox[] = [];
   readonly openImages = new Set<GuestImage>();
   /** Replaces the build of a version. */
@@ -76,7 +82,7 @@ export class ScriptedImages implements ImageBuilder {
   }
 
   #sandbox(): ScriptedSandbox {
-    const sandbox = new ScriptedSandbox((call) => this.script(call));
+    const sandbox = new ScriptedSandbox((call) => this.script(call), this.slots[this.sandboxes.length]);
     this.sandboxes.push(sandbox);
     return sandbox;
   }

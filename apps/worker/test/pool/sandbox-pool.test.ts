@@ -134,6 +134,42 @@ test('a version that a call waits for is built before one in the background', as
   expect(built).toEqual(['first', 'call', 'background']);
 });
 
+test('of idle sandboxes the one on a free slot is taken', async () => {
+  const images = new ScriptedImages();
+  images.slots = [0, 1, 0];
+  const pool = poolOf(images, { slots: 2 });
+  const leases = [await leaseOf(pool), await leaseOf(pool), await leaseOf(pool)];
+  for (const lease of leases) lease.release({ doubtful: false });
+  const first = await leaseOf(pool);
+  const second = await leaseOf(pool);
+  expect([first.sandbox.slot, second.sandbox.slot]).toEqual([0, 1]);
+});
+
+test('where only busy slots have idle sandboxes and one is free, a new sandbox is made', async () => {
+  const images = new ScriptedImages();
+  images.slots = [0, 0, 1];
+  const pool = poolOf(images, { slots: 2 });
+  const [first, second] = [await leaseOf(pool), await leaseOf(pool)];
+  second.release({ doubtful: false });
+  expect((await leaseOf(pool)).sandbox.slot).toBe(1);
+  // Now both are busy, and the idle one waits its turn.
+  expect((await leaseOf(pool)).sandbox).toBe(second.sandbox);
+  first.release({ doubtful: false });
+});
+
+test('a call that is held up loses its sandbox, and its room is free again', async () => {
+  const images = new ScriptedImages();
+  images.slots = [0, 0];
+  const pool = poolOf(images, { slots: 2 });
+  const long = await leaseOf(pool);
+  const heldUp = await leaseOf(pool);
+  await images.sandboxes[1]?.closed.promise;
+  expect([long.isRevoked, heldUp.isRevoked]).toEqual([false, true]);
+  heldUp.release({ doubtful: false });
+  long.release({ doubtful: false });
+  expect(pool.use.sandboxes).toBe(1);
+});
+
 test('idle sandboxes of versions that were used longest ago make room', async () => {
   const images = new ScriptedImages();
   const pool = poolOf(images, { limits: { ...ROOMY, maxSandboxes: 2 } });
