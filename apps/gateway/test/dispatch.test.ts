@@ -54,7 +54,7 @@ describe('the way back of an answer', () => {
     if (item === undefined) throw new Error('an empty job');
     const record = recordOf(item, job, { result: { kind: 'inline', value: { type: 'int', value: 7 } } });
     await redis.set(keys.record('default', item.invocationId), JSON.stringify(record));
-    await redis.client('KILL', 'TYPE', 'pubsub');
+    await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     expect((await (await pending).json()).result.value).toBe(7);
   });
 

@@ -423,7 +423,7 @@ describe('POST /invoke', () => {
       code,
     });
     expect(response.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
-    if (pointer !== undefined && pointer !== '') expect(problem.errors[0].pointer).toBe(pointer);
+    if (pointer !== undefined && pointer !== '') expect(problem.errors[0]?.pointer).toBe(pointer);
     expect(worker.jobs).toEqual([]);
   });
 
@@ -487,8 +487,17 @@ describe('POST /invoke', () => {
 });
 
 describe('POST /invoke/{fn}', () => {
-  const raw = (gateway: TestGateway, path: string, body?: BodyInit, headers: Record<string, string> = {}) =>
-    gateway.fetch(`/invoke/${path}`, { method: 'POST', ...(body !== undefined && { body }), headers });
+  const raw = (
+    gateway: TestGateway,
+    path: string,
+    body?: string | Buffer,
+    headers: Record<string, string> = {},
+  ) =>
+    gateway.fetch(`/invoke/${path}`, {
+      method: 'POST',
+      ...(body !== undefined && { body: typeof body === 'string' ? body : new Uint8Array(body) }),
+      headers,
+    });
 
   it('takes any bytes and answers with bytes, as data for a browser', async () => {
     const gateway = await gatewayWithEcho();

@@ -6,6 +6,24 @@ import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startGateway, TENANT_KEY, type TestGateway } from './support/test-gateway.js';
 
+interface Operation {
+  readonly requestBody: {
+    readonly content: Readonly<Record<string, { readonly schema: { readonly required?: string[] } }>>;
+  };
+  readonly responses: Readonly<Record<string, { readonly content?: unknown }>>;
+}
+
+interface OpenApi {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, { readonly post?: Operation }>>;
+}
+
+function operation(document: OpenApi, path: string): Operation {
+  const post = document.paths[path]?.post;
+  if (post === undefined) throw new Error(`no POST ${path}`);
+  return post;
+}
+
 describe('keys', () => {
   it.each([
     ['no key', undefined],
@@ -85,7 +103,7 @@ describe('limits and description', () => {
 
   it('describes every route in OpenAPI 3.1', async () => {
     const gateway = await startGateway();
-    const document = await (await fetch(`${gateway.url}/openapi.json`)).json();
+    const document = (await (await fetch(`${gateway.url}/openapi.json`)).json()) as OpenApi;
     expect(document.openapi).toBe('3.1.0');
     expect(Object.keys(document.paths).sort()).toEqual([
       '/invoke',
@@ -100,15 +118,15 @@ describe('limits and description', () => {
       '/v1/invocations/{id}/result',
       '/v1/limits',
     ]);
-    const { requestBody, responses } = document.paths['/invoke'].post;
-    expect(requestBody.content['application/json'].schema.required).toEqual(['function']);
+    const { requestBody, responses } = operation(document, '/invoke');
+    expect(requestBody.content['application/json']?.schema.required).toEqual(['function']);
     expect(Object.keys(responses)).toEqual(expect.arrayContaining(['200', '202']));
-    const upload = document.paths['/v1/functions/{name}/versions'].post;
+    const upload = operation(document, '/v1/functions/{name}/versions');
     expect(Object.keys(upload.requestBody.content)).toEqual([
       'multipart/form-data',
       'application/octet-stream',
     ]);
-    expect(responses['4XX'].content).toHaveProperty('application/problem+json');
+    expect(responses['4XX']?.content).toHaveProperty('application/problem+json');
   });
 });
 

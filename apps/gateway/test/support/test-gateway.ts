@@ -8,6 +8,7 @@ import { onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
 import { buildApp, type Gateway } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
+import type { Answer, Answer } from './answer-body.js';
 import { tinyElf } from './elf.js';
 import { echo, type Script, ScriptedWorker, type ScriptedWorkerOptions } from './scripted-worker.js';
 
@@ -28,9 +29,9 @@ export interface TestGateway extends Gateway {
   /** What the gateway logged, as parsed lines. */
   readonly log: readonly Record<string, unknown>[];
   readonly socketPath: string;
-  fetch(path: string, init?: RequestInit): Promise<Response>;
-  invoke(body: unknown, headers?: Record<string, string>): Promise<Response>;
-  upload(name: string, manifest?: unknown, binary?: Uint8Array): Promise<Response>;
+  fetch(path: string, init?: RequestInit): Promise<Answer>;
+  invoke(body: unknown, headers?: Record<string, string>): Promise<Answer>;
+  upload(name: string, manifest?: unknown, binary?: Uint8Array): Promise<Answer>;
   startWorker(script?: Script, options?: Partial<ScriptedWorkerOptions>): Promise<ScriptedWorker>;
 }
 
@@ -60,8 +61,8 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
   onTestFinished(() => gateway.drain());
   const url = await gateway.app.listen({ host: config.host, port: config.port });
 
-  const request = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${TENANT_KEY}`, ...init.headers } });
+  const request = (path: string, init: RequestInit = {}): Promise<Answer> =>
+    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${TENANT_KEY}`, ...init.headers } }) as Promise<Answer>;
   return {
     ...gateway,
     ...{ url, redis, dataDir, blobs, log },
