@@ -31,6 +31,18 @@ export interface VmPlan {
    * Absent: no port is served on the thread.
    */
   readonly outputBuffer?: { readonly address: number; readonly lengthBytes: number };
+  /**
+   * The guest was built for ring 0: what it may not do at CPL 3 (`hlt`, `lgdt`, segment loads, `mov cr4` …) is done
+   * for it over a virtual CPU state, and its exceptions go to its own IDT. `pageTablesBytes`: how much of guest memory,
+   * from address 0, holds the page tables that it believes in (guest-abi 1.2); they are plain data among `load`, and no
+   * region may cover them: the guest sees them once it has read CR3. Absent: such an instruction is an exception.
+   */
+  readonly ring0?: { readonly pageTablesBytes: number };
+}
+
+export interface AddressRange {
+  readonly address: number;
+  readonly lengthBytes: number;
 }
 
 export interface MemoryWrite {
@@ -105,9 +117,19 @@ export type DriverExit =
       readonly rip: bigint;
       readonly address: bigint;
     }
+  /**
+   * A guest built for ring 0 executed an instruction that is not done for it (`VmPlan.ring0`). `bytes`: as fetched at
+   * `rip`, at most 15.
+   */
+  | {
+      readonly kind: 'unsupported-instruction';
+      readonly name: string;
+      readonly bytes: Uint8Array;
+      readonly rip: bigint;
+    }
   | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
   | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
-  /** Triple fault. */
+  /** Triple fault: also of a guest built for ring 0 whose IDT or stack cannot take an exception. */
   | { readonly kind: 'shutdown' }
   /** Internal error, failed entry, EFAULT and what the driver does not know: `reason` is text for a log. */
   | { readonly kind: 'unknown'; readonly reason: string }
@@ -161,6 +183,18 @@ export interface DriverInterrupt {
   readonly generation: bigint;
 }
 
+export interface PrimeRequest {
+  /** As `RunRequest.entry`. */
+  readonly entry: Partial<GeneralRegisters>;
+  /**
+   * What the snapshot must not depend on, such as the input buffer: 1 to 16 ranges, taken as the whole pages that they
+   * lie on. Outside guest memory: MAYFLY_ERR_VM_RANGE.
+   */
+  readonly untouched: readonly AddressRange[];
+  /** Guest time budget in microseconds; 0 or absent: none. A deadline that passes is no error: priming has failed. */
+  readonly deadlineUs?: number;
+}
+
 export interface DriverVm {
   readonly memoryBytes: number;
   readonly interrupt: DriverInterrupt;
@@ -174,6 +208,20 @@ export interface DriverVm {
   endCall(): void;
   /** Copies memory and vCPU state, and makes it the base that `restore` returns to. */
   snapshot(): Promise<DriverSnapshot>;
+  /**
+   * Takes the warm snapshot (ring0-guests 3): restores the base, enters the guest, and stops it at its first touch of an
+   * `untouched` range, a state that cannot depend on what will be there. That state (memory, registers, extended state,
+   * virtual CPU) becomes the base, from which `run({ restore: true, writes })` without an entry executes the touching
+   * instruction on its own input.
+   * @returns undefined when the guest did anything else first (OUT, a log record, halt, fault, deadline): the VM is back
+   * at the base it had, and the plain entry serves. Refused with MAYFLY_ERR_VM_REQUEST when the VM has no base.
+   */
+  primeSnapshot?(request: PrimeRequest): Promise<DriverSnapshot | undefined>;
+  /**
+   * For the live check of a clean reset: restores the base, then compares all of guest memory with it, byte for byte.
+   * @returns pages that differ: 0 unless a restore missed something. Refused with MAYFLY_ERR_VM_REQUEST without a base.
+   */
+  compareWithBase?(): Promise<number>;
   /** Returns to a snapshot of a VM of the same plan, and makes it the base. @throws MAYFLY_ERR_VM_SNAPSHOT_MISMATCH. */
   restore(snapshot: DriverSnapshot): Promise<void>;
   /** Kills what runs, waits for it, frees all. Idempotent: the same promise. */
