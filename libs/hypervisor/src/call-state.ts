@@ -1,12 +1,13 @@
 import { isMayflyError } from '@mayfly/contracts';
 import { MAX_ABORT_BYTES } from './abort.js';
+import { type CallBudget, DEFAULT_BUDGET } from './call-budget.js';
 import { CappedText } from './capped-text.js';
 import { decodeGuestLog, type GuestLogRecord } from './codec/guest-log.js';
 import type { OutboxEntry, RunAnswer } from './driver.js';
 import type { HostCallContext } from './host-functions.js';
 
 /** Why the host stopped waiting for a host function. */
-export type CutBy = 'kill' | 'deadline';
+export type CutBy = 'kill' | 'deadline' | 'budget';
 /** What `outlast` answers when the call was cut. */
 export const CUT = Symbol('cut');
 
@@ -28,6 +29,9 @@ const MAX_DEBUG_LENGTH = 16 * 1024;
 export class CallState {
   readonly #timeoutMs: number | undefined;
   readonly #call: unknown;
+  readonly #budget: CallBudget;
+  #hostTimeMs = 0;
+  #hostCallSinceMs: number | undefined;
   #startedAtMs: number | undefined;
   #abort: AbortController | undefined;
   #cutBy: CutBy | undefined;
@@ -43,6 +47,8 @@ export class CallState {
   readonly debugPrinted = new CappedText(MAX_DEBUG_LENGTH);
   exits = 0;
   hostCalls = 0;
+  /** Bytes that the host decoded for this call. */
+  decodedBytes = 0;
   dirtyPages = 0;
   queuedNs = 0;
   restoreNs = 0;
@@ -54,9 +60,10 @@ export class CallState {
    * @param timeoutMs Budget from the guest's first entry; `undefined` for none.
    * @param call What host functions see as `ctx.call`.
    */
-  constructor(timeoutMs: number | undefined, call: unknown) {
+  constructor(timeoutMs: number | undefined, call: unknown, budget: CallBudget = DEFAULT_BUDGET) {
     this.#timeoutMs = timeoutMs;
     this.#call = call;
+    this.#budget = budget;
   }
 
   get cutBy(): CutBy | undefined {
@@ -80,6 +87,34 @@ export class CallState {
     if (this.#timeoutMs === undefined) return Number.POSITIVE_INFINITY;
     if (this.#startedAtMs === undefined) return this.#timeoutMs;
     return Math.max(0, this.#timeoutMs - (performance.now() - this.#startedAtMs));
+  }
+
+  /** What is left of the budget of host time, at least 0. */
+  get remainingHostTimeMs(): number {
+    const running = this.#hostCallSinceMs === undefined ? 0 : performance.now() - this.#hostCallSinceMs;
+    return Math.max(0, this.#budget.hostTimeMs - this.#hostTimeMs - running);
+  }
+
+  /** Which limit of the budget is used up, in words; `undefined` when none is. */
+  get overBudget(): string | undefined {
+    const { exits, hostCalls, hostTimeMs, decodedBytes } = this.#budget;
+    if (this.exits > exits) return `The call took ${this.exits} VM exits; its budget is ${exits}`;
+    if (this.hostCalls > hostCalls) return `The call made more host calls than its budget of ${hostCalls}`;
+    if (this.remainingHostTimeMs === 0) return `The call used up its ${hostTimeMs} ms of host time`;
+    if (this.decodedBytes > decodedBytes)
+      return `The call sent more than ${decodedBytes} bytes for the host to decode`;
+    return undefined;
+  }
+
+  /** Counts a host call, and the time until `endHostCall`. */
+  beginHostCall(): void {
+    this.hostCalls++;
+    this.#hostCallSinceMs = performance.now();
+  }
+
+  endHostCall(): void {
+    if (this.#hostCallSinceMs !== undefined) this.#hostTimeMs += performance.now() - this.#hostCallSinceMs;
+    this.#hostCallSinceMs = undefined;
   }
 
   /** What the guest sent to port 102 so far, without the terminator. */
@@ -108,6 +143,7 @@ export class CallState {
   }
 
   #take(entry: OutboxEntry): string | undefined {
+    this.decodedBytes += entry.bytes.byteLength;
     switch (entry.port) {
       case LOG_PORT:
         return this.#takeLog(entry.bytes);
@@ -164,9 +200,10 @@ export class CallState {
       this.#endWait = () => resolve(CUT);
       if (this.#cutBy) resolve(CUT);
     });
-    const remainingMs = this.remainingMs;
-    if (remainingMs !== Number.POSITIVE_INFINITY)
-      timer = setTimeout(() => this.cut('deadline'), Math.ceil(remainingMs));
+    const { remainingMs, remainingHostTimeMs } = this;
+    const by = remainingMs <= remainingHostTimeMs ? 'deadline' : 'budget';
+    const waitMs = Math.min(remainingMs, remainingHostTimeMs);
+    if (waitMs <= MAX_TIMER_MS) timer = setTimeout(() => this.cut(by), Math.ceil(waitMs));
     const result = Promise.resolve(work).finally(() => {
       settled = true;
     });
@@ -183,6 +220,9 @@ export class CallState {
   }
 }
 
+/** Longest that Node's timers take. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 function contextOf(state: CallState, call: unknown): HostCallContext {
   return {
     get signal() {
@@ -191,12 +231,20 @@ function contextOf(state: CallState, call: unknown): HostCallContext {
     get remainingMs() {
       return state.remainingMs;
     },
+    get remainingHostTimeMs() {
+      return state.remainingHostTimeMs;
+    },
     call,
   };
 }
 
 function abortReason(by: CutBy): DOMException {
-  return by === 'kill'
-    ? new DOMException('The call was killed', 'AbortError')
-    : new DOMException('The call ran into its deadline', 'TimeoutError');
+  switch (by) {
+    case 'kill':
+      return new DOMException('The call was killed', 'AbortError');
+    case 'deadline':
+      return new DOMException('The call ran into its deadline', 'TimeoutError');
+    case 'budget':
+      return new DOMException('The call used up its host time', 'QuotaExceededError');
+  }
 }

@@ -24,6 +24,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [30, 'SecurityException'],
 ]);
 
+export const GENERAL_PROTECTION = 13;
 export const PAGE_FAULT = 14;
 
 /** Bits of a page fault's error code (Intel SDM vol. 3, 4.7). */

@@ -1,7 +1,7 @@
 import { decodeAbort, isOutOfMemory } from './abort.js';
 import type { DriverExit } from './driver.js';
 import { Rights } from './driver.js';
-import { exceptionName } from './exceptions.js';
+import { exceptionName, GENERAL_PROTECTION } from './exceptions.js';
 import { type AccessViolation, rightsText } from './exits.js';
 import { type Fault, fault, hex } from './faults.js';
 import { GuestCode, guestCodeName } from './guest-codes.js';
@@ -31,6 +31,18 @@ export function accessFault(exit: AccessViolation): Fault {
   return fault('access-violation', {
     message: `Memory Access Violation at address ${detail.address} of type ${access}, but memory is marked as ${rightsText(exit.rights)}`,
     ...detail,
+  });
+}
+
+/** What a guest built for ring 0 asked of the CPU and does not get (ring0-guests 6.4). */
+export function instructionFault(exit: Extract<DriverExit, { kind: 'unsupported-instruction' }>): Fault {
+  const bytes = Buffer.from(exit.bytes)
+    .toString('hex')
+    .replace(/(..)(?=.)/g, '$1 ');
+  return fault('unsupported-instruction', {
+    message: `Unsupported privileged instruction ${exit.name} (${bytes}) at ${hex(exit.rip)}`,
+    vector: exceptionName(GENERAL_PROTECTION) ?? '',
+    rip: hex(exit.rip),
   });
 }
 

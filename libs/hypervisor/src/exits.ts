@@ -14,8 +14,17 @@ export interface AccessViolation {
   readonly rip?: bigint;
 }
 
-/** Why the guest came back, as the library's loop sees it: a driver's exit, with forbidden accesses told apart. */
-export type VmExit = DriverExit | AccessViolation;
+/** The guest has used up one of the limits of its `CallBudget`; `reason` says which. */
+export interface OverBudget {
+  readonly kind: 'over-budget';
+  readonly reason: string;
+}
+
+/**
+ * Why the guest came back, as the library's loop sees it: a driver's exit, with forbidden accesses told apart and the
+ * budget looked at.
+ */
+export type VmExit = DriverExit | AccessViolation | OverBudget;
 export type IoOut = Extract<DriverExit, { kind: 'io-out' }>;
 
 const ACCESS_RIGHT: Readonly<Record<Access, number>> = {

@@ -30,6 +30,8 @@ export const FAULT_RULES = {
   'bad-result': { outcome: 'protocol', poisons: true, referencePoisons: false },
   'bad-dispatch-pointer': { outcome: 'protocol', poisons: true, referencePoisons: false },
   'result-type': { outcome: 'protocol', poisons: false, referencePoisons: false },
+  'unsupported-instruction': { outcome: 'exception', poisons: true, referencePoisons: false },
+  'host-budget': { outcome: 'host-budget', poisons: true, referencePoisons: false },
   'guest-error': { outcome: 'guest-error', poisons: false, referencePoisons: false },
   'guest-error-stack-overflow': { outcome: 'stack-overflow', poisons: true, referencePoisons: true },
 } as const satisfies Record<string, FaultRule>;

@@ -1,3 +1,4 @@
+import type { CallBudget } from './call-budget.js';
 import type { GeneralRegisters, HypervisorDriver } from './driver.js';
 import type { HostFunctionTable } from './host-functions.js';
 import type { GuestLayout } from './memory/layout.js';
@@ -8,6 +9,7 @@ export interface GuestVersion {
   readonly layout: GuestLayout;
   readonly cookie: Uint8Array;
   readonly hostFunctions: HostFunctionTable;
+  readonly budget: CallBudget;
   /** Registers of every call: the guest's dispatch function and its stack (guest-abi 4.3). */
   readonly callEntry: Readonly<Partial<GeneralRegisters>>;
 }

@@ -10,6 +10,8 @@ export interface HostCallContext {
   readonly signal: AbortSignal;
   /** What is left of the call's time budget, at least 0; `Infinity` without one. */
   readonly remainingMs: number;
+  /** What is left of the call's budget of host time, this host function's included; at least 0. */
+  readonly remainingHostTimeMs: number;
   /** `CallOptions.context` of the call; `undefined` during initialisation. */
   readonly call: unknown;
 }

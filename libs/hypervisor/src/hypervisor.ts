@@ -120,6 +120,8 @@ export class Hypervisor implements LoopTarget {
     // A call that was stopped stays stopped, whatever it had sent before.
     if (problem !== undefined && answer.exit.kind !== 'cancelled')
       return { kind: 'protocol', reason: problem };
+    const over = answer.exit.kind === 'cancelled' ? undefined : state.overBudget;
+    if (over !== undefined) return { kind: 'over-budget', reason: over };
     return classifyExit(answer.exit, this.#parts.layout.regions);
   }
 
@@ -165,9 +167,12 @@ export class Hypervisor implements LoopTarget {
   async #callHostFunction(): Promise<readonly MemoryWrite[] | Fault> {
     const state = this.#activeState();
     const { vm, layout, hostFunctions } = this.#parts;
-    state.hostCalls++;
+    state.beginHostCall();
     try {
       const element = popElement(vm, layout.output);
+      state.decodedBytes += element.bytes.byteLength;
+      const over = state.overBudget;
+      if (over !== undefined) return fault('host-budget', over);
       const { name, args } = decodeFunctionCall(element.bytes);
       const entry = hostFunctions.get(name);
       const problem = entry && argumentProblem(entry.signature, args);
@@ -178,12 +183,15 @@ export class Hypervisor implements LoopTarget {
         const values = args.map((arg) => ('value' in arg ? arg.value : undefined));
         const returned = await this.#runHandler(state, name, entry, values);
         if (returned === CUT) return cutFault(state);
+        if (state.overBudget !== undefined) return fault('host-budget', state.overBudget);
         answer = returned;
       }
       return [...element.removal, ...pushElement(vm, layout.input, encodeFunctionCallAnswer(answer))];
     } catch (error) {
       if (isMayflyError(error, 'MAYFLY_ERR_GUEST_PROTOCOL')) return fault('bad-host-call', error.message);
       throw error;
+    } finally {
+      state.endHostCall();
     }
   }
 
@@ -211,9 +219,14 @@ export class Hypervisor implements LoopTarget {
 }
 
 function cutFault(state: CallState): Fault {
-  return state.cutBy === 'deadline'
-    ? fault('deadline', 'The call ran into its deadline while it waited for a host function')
-    : fault('kill', 'Execution was cancelled by the host.');
+  switch (state.cutBy) {
+    case 'deadline':
+      return fault('deadline', 'The call ran into its deadline while it waited for a host function');
+    case 'budget':
+      return fault('host-budget', state.overBudget ?? 'The call used up its host time');
+    default:
+      return fault('kill', 'Execution was cancelled by the host.');
+  }
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,3 +1,4 @@
+export { type CallBudget, DEFAULT_BUDGET } from './call-budget.js';
 export type { CallOptions } from './call-options.js';
 export type { CallReport } from './call-report.js';
 export { CallState } from './call-state.js';
@@ -13,13 +14,12 @@ export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
 export { Hypervisor } from './hypervisor.js';
 export type { InterruptHandle } from './interrupt-handle.js';
+export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {
   type GuestInitFailure,
   guestInitFailure,
-  LOG_LEVELS,
-  type LogLevel,
   loadSandbox,
   type SandboxOptions,
   UninitializedSandbox,

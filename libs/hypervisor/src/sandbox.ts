@@ -7,6 +7,7 @@ import { encodeFunctionCall } from './codec/function-call.js';
 import type { DriverVm, MemoryWrite } from './driver.js';
 import { hypervisorError } from './errors.js';
 import { fault } from './faults.js';
+import { freshGeneration } from './generation.js';
 import type { GuestVersion } from './guest-version.js';
 import { Hypervisor } from './hypervisor.js';
 import type { InterruptHandle } from './interrupt-handle.js';
@@ -159,7 +160,9 @@ export class Sandbox {
     checkCall(name, args, returns);
     checkCallOptions(options);
     const writes = this.#callWrites(name, args, returns);
-    const state = new CallState(options.timeoutMs, options.context);
+    // Memory that was copied or restored: what runs on it now is a new clone.
+    if (restore || !this.#changed) writes.push(freshGeneration(this.#version.layout));
+    const state = new CallState(options.timeoutMs, options.context, this.#version.budget);
     if (options.signal?.aborted)
       return callReport(fault('kill', 'The call was aborted before it began'), state, 0);
 
@@ -174,7 +177,7 @@ export class Sandbox {
           state,
         );
         const haltedAtMs = performance.now();
-        const end: CallEnd = runEnd.reason === 'halted' ? this.#takeResult(returns, restore) : runEnd;
+        const end: CallEnd = runEnd.reason === 'halted' ? this.#takeResult(state, returns, restore) : runEnd;
         if ('poisons' in end && end.poisons) this.#poisoned = true;
         if (state.hostFunctionLate || ('discards' in end && end.discards)) this.#doubtful = true;
         return callReport(end, state, performance.now() - haltedAtMs);
@@ -185,7 +188,7 @@ export class Sandbox {
   }
 
   /** The stores before the entry: the call as the only input, and an empty output, whatever was left there. */
-  #callWrites(name: string, args: readonly TypedValue[], returns: ReturnType): readonly MemoryWrite[] {
+  #callWrites(name: string, args: readonly TypedValue[], returns: ReturnType): MemoryWrite[] {
     const { input, output } = this.#version.layout;
     const element = encodeFunctionCall({ name, args, returns, callee: 'guest' });
     const push = onlyElement(input, element);
@@ -198,8 +201,11 @@ export class Sandbox {
     );
   }
 
-  #takeResult(returns: ReturnType, restored: boolean): CallEnd {
+  #takeResult(state: CallState, returns: ReturnType, restored: boolean): CallEnd {
     const { end, element } = readResult(this.#vm, this.#version.layout.output, returns);
+    state.decodedBytes += element?.bytes.byteLength ?? 0;
+    const over = state.overBudget;
+    if (over !== undefined) return fault('host-budget', over);
     // The next invoke restores the buffer anyway; a guest that keeps its state gets it back empty.
     if (element && !restored)
       for (const { address, bytes } of element.removal) this.#vm.write(address, bytes);

@@ -6,6 +6,7 @@ import {
   type OutcomeDetail,
   type Signature,
 } from '@mayfly/contracts';
+import { type CallBudget, resolveBudget } from './call-budget.js';
 import { isTimeout } from './call-options.js';
 import { CallState } from './call-state.js';
 import type { GuestLogRecord } from './codec/guest-log.js';
@@ -22,6 +23,7 @@ import {
   type HostFunctionEntry,
 } from './host-functions.js';
 import { Hypervisor } from './hypervisor.js';
+import { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
 import { DISPATCH_POINTER_OFFSET } from './memory/peb.js';
 import { COOKIE_BYTES, planVm } from './memory/plan.js';
@@ -29,17 +31,15 @@ import { resolveMemory } from './memory/sizes.js';
 import { Sandbox } from './sandbox.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 
-/** In order of verbosity; the index is what the guest gets (guest-abi 4.4). */
-export const LOG_LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
 export interface SandboxOptions {
   /** @defaultValue DEFAULT_MEMORY of the contracts; buffers below 8 KiB are raised to it (guest-abi 1.1) */
   readonly memory?: Partial<MemorySizes>;
-  /** What the guest's logger sends at most. @defaultValue error */
+  /** What the guest's logger sends at most. @defaultValue what RUST_LOG asks for (guest-abi 4.4), else error */
   readonly logLevel?: LogLevel;
   /** Time for the guest's initialisation. @defaultValue 10_000 */
   readonly initTimeoutMs?: number;
+  /** Of every call, and of the initialisation. @defaultValue DEFAULT_BUDGET, for each limit that is not named */
+  readonly budget?: Partial<CallBudget>;
 }
 
 /** Why `evolve` failed, when the guest is at fault: the details of MAYFLY_ERR_GUEST_INIT. */
@@ -70,7 +70,7 @@ export async function loadSandbox(
   elf: Uint8Array,
   options: SandboxOptions = {},
 ): Promise<UninitializedSandbox> {
-  const { logLevel = 'error', initTimeoutMs = 10_000 } = options;
+  const { logLevel = logLevelFromFilter(process.env['RUST_LOG']), initTimeoutMs = 10_000 } = options;
   const maxLogLevel = LOG_LEVELS.indexOf(logLevel);
   if (maxLogLevel < 0)
     throw hypervisorError(
@@ -85,9 +85,10 @@ export async function loadSandbox(
       { details: { option: 'initTimeoutMs' } },
     );
   const memory = resolveMemory(options.memory);
+  const budget = resolveBudget(options.budget);
   const image = checkElf(elf);
   layoutMemory({ imageBytes: image.imageBytes, memory, hostFunctionsBytes: PAGE_BYTES });
-  return new UninitializedSandbox({ driver, image, memory, maxLogLevel, initTimeoutMs });
+  return new UninitializedSandbox({ driver, image, memory, maxLogLevel, initTimeoutMs, budget });
 }
 
 interface LoadedGuest {
@@ -96,6 +97,7 @@ interface LoadedGuest {
   readonly memory: MemorySizes;
   readonly maxLogLevel: number;
   readonly initTimeoutMs: number;
+  readonly budget: CallBudget;
 }
 
 /** A checked guest that has not run: host functions are registered here, and only here (guest-abi 8.1). */
@@ -167,7 +169,7 @@ export class UninitializedSandbox {
   }
 
   async #evolve(): Promise<Sandbox> {
-    const { driver, image, memory } = this.#guest;
+    const { driver, image, memory, budget } = this.#guest;
     const hostFunctions = encodeHostFunctionDetails(
       new Map([...this.#hostFunctions].map(([name, { signature }]) => [name, signature])),
     );
@@ -194,6 +196,7 @@ export class UninitializedSandbox {
         layout,
         cookie,
         hostFunctions: this.#hostFunctions,
+        budget,
         callEntry: Object.freeze({ rip: dispatch, rsp: BigInt(layout.stackPointer) }),
       };
       return new Sandbox({ version, vm, base });
@@ -205,8 +208,8 @@ export class UninitializedSandbox {
 
   /** @returns the address of the guest's dispatch function */
   async #initialise(vm: DriverVm, layout: GuestLayout, cookie: Uint8Array): Promise<bigint> {
-    const { image, maxLogLevel, initTimeoutMs } = this.#guest;
-    const state = new CallState(initTimeoutMs, undefined);
+    const { image, maxLogLevel, initTimeoutMs, budget } = this.#guest;
+    const state = new CallState(initTimeoutMs, undefined, budget);
     const hypervisor = new Hypervisor({ vm, layout, cookie, hostFunctions: this.#hostFunctions });
     const end = await hypervisor.initialise(
       {

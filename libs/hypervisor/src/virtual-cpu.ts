@@ -1,5 +1,5 @@
 import type { MemoryWrite, RunRequest } from './driver.js';
-import { accessFault, exceptionFault } from './exit-faults.js';
+import { accessFault, exceptionFault, instructionFault } from './exit-faults.js';
 import type { IoOut, VmExit } from './exits.js';
 import { type Fault, fault, hex } from './faults.js';
 
@@ -55,6 +55,8 @@ export class VirtualCPU {
             : fault('stack-cookie', 'Stack overflow detected');
         case 'exception':
           return exceptionFault(exit);
+        case 'unsupported-instruction':
+          return instructionFault(exit);
         case 'shutdown':
           return fault('shutdown', {
             message: 'Triple fault: the guest shut its CPU down',
@@ -64,6 +66,8 @@ export class VirtualCPU {
           return exit.by === 'kill'
             ? fault('kill', 'Execution was cancelled by the host.')
             : fault('deadline', 'The guest ran into its deadline and was stopped');
+        case 'over-budget':
+          return fault('host-budget', exit.reason);
         case 'protocol':
           return fault('bad-outbox', exit.reason);
         case 'unknown':
