@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
 import { buildApp, type Gateway } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
-import type { Answer, Answer } from './answer-body.js';
+import type { Answer } from './answer-body.js';
 import { tinyElf } from './elf.js';
 import { echo, type Script, ScriptedWorker, type ScriptedWorkerOptions } from './scripted-worker.js';
 
@@ -62,7 +62,10 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
   const url = await gateway.app.listen({ host: config.host, port: config.port });
 
   const request = (path: string, init: RequestInit = {}): Promise<Answer> =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${TENANT_KEY}`, ...init.headers } }) as Promise<Answer>;
+    fetch(`${url}${path}`, {
+      ...init,
+      headers: { authorization: `Bearer ${TENANT_KEY}`, ...init.headers },
+    }) as Promise<Answer>;
   return {
     ...gateway,
     ...{ url, redis, dataDir, blobs, log },
