@@ -2,7 +2,16 @@ import type { NativeVm } from './binding.js';
 import { REGISTER_NAMES, type RegisterValues } from './registers.js';
 
 /** Operations, as the records name them (`src/core/completion.hpp`). */
-export const Op = { Create: 0, Run: 1, Snapshot: 2, Restore: 3, Close: 4, EngineClosed: 5 } as const;
+export const Op = {
+  Create: 0,
+  Run: 1,
+  Snapshot: 2,
+  Restore: 3,
+  Close: 4,
+  EngineClosed: 5,
+  Prime: 6,
+  Compare: 7,
+} as const;
 
 export type AnswerExit =
   | { readonly kind: 'halt' }

@@ -24,7 +24,7 @@ export interface NativeDriver {
   /** Writes records (`blocks.ts`) of ended operations, as many as fit. @returns how many. */
   drain(records: Uint8Array): number;
   /** What a record of the last `drain` has beside its numbers. */
-  detail(index: number): { text?: string; errno?: number; snapshot?: NativeSnapshot };
+  detail(index: number): { text?: string; errno?: number; count?: number; snapshot?: NativeSnapshot };
   /** Begins to stop; a record of `Op.EngineClosed` tells when it has. */
   close(): void;
   /** After that record: joins the last thread and lets go of `onWake`. */
@@ -39,6 +39,10 @@ export interface NativeVm {
   run(block: Uint8Array, length: number): void;
   snapshot(): void;
   restore(snapshot: NativeSnapshot): void;
+  /** @param block a request with an entry. @param ranges address and length of each untouched range, flat. */
+  prime(block: Uint8Array, length: number, ranges: Float64Array): void;
+  /** Restores; the record's `count` then is the number of pages that differ from the base. */
+  compare(): void;
   /** Fills `target` from guest memory. */
   read(address: number, target: Uint8Array): void;
   write(address: number, bytes: Uint8Array): void;

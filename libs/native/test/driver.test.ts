@@ -22,6 +22,62 @@ describe.skipIf(noKvm !== undefined)(`KVM driver${noKvm === undefined ? '' : ` (
   });
   afterAll(() => driver?.close());
 
+  describe('warm snapshots', () => {
+    const INPUT = DATA + 0x3000;
+    const untouched = [{ address: INPUT, lengthBytes: 8 }];
+
+    it('go on from the first touch of the input, with one exit a call, in every VM made from them', async () => {
+      const vm = await makeVm(driver, 'addOne');
+      await call(vm);
+      const plain = await vm.snapshot();
+      const warm = await vm.primeSnapshot?.({ entry: entry(77n), untouched });
+      if (warm === undefined) throw new Error('no warm snapshot');
+      const clone = await driver.createVmFromSnapshot(warm);
+      for (const each of [vm, clone])
+        for (const input of [5n, 6n]) {
+          const answer = await each.run({
+            restore: true,
+            startsCall: true,
+            writes: [{ address: INPUT, bytes: bytesOfU64(input) }],
+          });
+          each.endCall();
+          expect(answer.exit).toEqual({ kind: 'halt' });
+          expect(answer.exits).toBe(1);
+          expect(u64(each.read(DATA, 8))).toBe(input + 1n);
+          expect(u64(each.read(DATA + 8, 8))).toBe(77n);
+        }
+      expect(await vm.compareWithBase?.()).toBe(0);
+      await Promise.all([vm.close(), clone.close()]);
+      plain.close();
+      warm.close();
+    });
+
+    it('are not taken of a guest that does anything else first', async () => {
+      for (const name of ['hostCall', 'spin', 'storeAndHalt'] as const) {
+        const vm = await makeVm(driver, name);
+        const plain = await vm.snapshot();
+        expect(await vm.primeSnapshot?.({ entry: entry(), untouched, deadlineUs: 5000 })).toBeUndefined();
+        await expect(vm.run({ restore: true })).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_REQUEST' });
+        await vm.close();
+        plain.close();
+      }
+    });
+
+    it('need a base, and ranges of guest memory', async () => {
+      const vm = await makeVm(driver, 'addOne');
+      const prime = (address: number, lengthBytes: number) =>
+        vm.primeSnapshot?.({ entry: entry(), untouched: [{ address, lengthBytes }] });
+      await expect(prime(INPUT, 8)).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_REQUEST' });
+      await expect(vm.compareWithBase?.()).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_REQUEST' });
+      const plain = await vm.snapshot();
+      await expect(prime(MEMORY_BYTES, 8)).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_RANGE' });
+      await expect(prime(-1, 8)).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_RANGE' });
+      await expect(prime(INPUT, 0)).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_RANGE' });
+      await vm.close();
+      plain.close();
+    });
+  });
+
   describe('exits', () => {
     it('settles a halt with registers, times and one exit', async () => {
       const vm = await makeVm(driver, 'storeAndHalt');

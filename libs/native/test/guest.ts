@@ -21,6 +21,8 @@ export const MEMORY_BYTES = 0x40_0000;
 const PROGRAMS = {
   // mov %rdi,0x200000; hlt
   storeAndHalt: '48893c2500002000 f4',
+  // mov %rdi,0x200008; mov 0x203000,%rax; add $1,%rax; mov %rax,0x200000; hlt
+  addOne: '48893c2508002000 488b042500302000 4883c001 4889042500002000 f4',
   // jmp .
   spin: 'ebfe',
   // out %al,$0x65; mov %rdi,0x200000; hlt

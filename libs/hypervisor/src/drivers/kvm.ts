@@ -17,6 +17,7 @@ import type {
   DriverVm,
   HypervisorDriver,
   MemoryWrite,
+  PrimeRequest,
   RunAnswer,
   RunRequest,
   VmPlan,
@@ -179,6 +180,22 @@ class KvmVm implements DriverVm {
     return this.#start(() => this.native.snapshot());
   }
 
+  primeSnapshot({ entry, untouched, deadlineUs = 0 }: PrimeRequest): Promise<DriverSnapshot | undefined> {
+    return this.#start(() => {
+      requireWhole(deadlineUs, 'deadlineUs', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_REQUEST');
+      const ranges = untouched.flatMap(({ address, lengthBytes }) => [address, lengthBytes]);
+      for (const number of ranges)
+        requireWhole(number, 'a number of untouched', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_RANGE');
+      const { requests } = this.#driver;
+      const length = requests.pack({ entry, deadlineUs });
+      this.native.prime(requests.bytes, length, Float64Array.from(ranges));
+    });
+  }
+
+  compareWithBase(): Promise<number> {
+    return this.#start(() => this.native.compare());
+  }
+
   restore(snapshot: DriverSnapshot): Promise<void> {
     return this.#start(() => this.native.restore(nativeSnapshot(snapshot)));
   }
@@ -321,6 +338,7 @@ class KvmDriver implements HypervisorDriver {
     if (status === NativeCode.None && op === Op.Run) return this.#records.answer(index, vm.native);
     const detail = this.#native.detail(index);
     if (status !== NativeCode.None) throw failure(status, detail.text ?? '', detail.errno ?? 0);
+    if (op === Op.Compare) return detail.count;
     return detail.snapshot === undefined ? undefined : new KvmSnapshot(detail.snapshot);
   }
 }

@@ -146,6 +146,7 @@ Napi::Value DriverWrap::detail(const Napi::CallbackInfo& info) {
   Completion& completion = drained_[index];
   result.Set("text", Napi::String::New(env, completion.text));
   result.Set("errno", Napi::Number::New(env, completion.error_number));
+  result.Set("count", Napi::Number::New(env, static_cast<double>(completion.count)));
   if (completion.snapshot != nullptr)
     result.Set("snapshot", SnapshotWrap::create(env, std::move(completion.snapshot)));
   return result;

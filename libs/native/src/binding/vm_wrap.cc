@@ -77,6 +77,8 @@ Napi::Function VmWrap::define(Napi::Env env) {
                          InstanceMethod("run", &VmWrap::run),
                          InstanceMethod("snapshot", &VmWrap::snapshot),
                          InstanceMethod("restore", &VmWrap::restore),
+                         InstanceMethod("prime", &VmWrap::prime),
+                         InstanceMethod("compare", &VmWrap::compare),
                          InstanceMethod("read", &VmWrap::read),
                          InstanceMethod("write", &VmWrap::write),
                          InstanceMethod("outbox", &VmWrap::outbox),
@@ -124,6 +126,24 @@ void VmWrap::snapshot(const Napi::CallbackInfo& info) {
 
 void VmWrap::restore(const Napi::CallbackInfo& info) {
   translated(info.Env(), [&] { vm(info).post_restore(SnapshotWrap::unwrap(info[0])); });
+  wake_->pending();
+}
+
+void VmWrap::prime(const Napi::CallbackInfo& info) {
+  const std::span<uint8_t> bytes = to_bytes(info[0]);
+  const uint64_t length = to_u64(info[1]);
+  const std::span<const double> numbers = to_doubles(info[2]);
+  if (length > bytes.size()) refuse(info.Env(), "the request is longer than its array");
+  if (numbers.size() % 2 != 0) refuse(info.Env(), "a range has two numbers");
+  Untouched untouched;
+  for (std::size_t i = 0; i < numbers.size(); i += 2)
+    untouched.push_back({to_u64(info.Env(), numbers[i]), to_u64(info.Env(), numbers[i + 1])});
+  translated(info.Env(), [&] { vm(info).post_prime(bytes.first(length), std::move(untouched)); });
+  wake_->pending();
+}
+
+void VmWrap::compare(const Napi::CallbackInfo& info) {
+  translated(info.Env(), [&] { vm(info).post_compare(); });
   wake_->pending();
 }
 

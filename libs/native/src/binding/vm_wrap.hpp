@@ -56,6 +56,9 @@ class VmWrap : public Napi::ObjectWrap<VmWrap> {
   void run(const Napi::CallbackInfo& info);
   void snapshot(const Napi::CallbackInfo& info);
   void restore(const Napi::CallbackInfo& info);
+  /** (request, length, ranges: address and length of each, flat) */
+  void prime(const Napi::CallbackInfo& info);
+  void compare(const Napi::CallbackInfo& info);
   void read(const Napi::CallbackInfo& info);
   void write(const Napi::CallbackInfo& info);
   void end_call(const Napi::CallbackInfo& info) { vm(info).end_call(); }

@@ -50,6 +50,8 @@ struct ExitInfo {
 struct VcpuState {
   GeneralRegisters registers;
   std::vector<uint8_t> opaque;
+  /** x87, SSE, AVX: an image for xrstor64, standard format. */
+  std::vector<uint8_t> extended;
 };
 
 /**
@@ -78,7 +80,10 @@ class BackendVm {
   virtual void complete_pending() = 0;
 
   virtual void save(VcpuState& state) = 0;
-  virtual void load(const VcpuState& state) = 0;
+  /** The next run starts with the state's segments and control registers, but these general registers. */
+  virtual void load(const VcpuState& state, const GeneralRegisters& registers) = 0;
+  /** Extended state by the hypervisor's own call: dearer than the guest's xrstor64. */
+  virtual void load_extended(const VcpuState& state) = 0;
 
   /** Non-zero makes the next or current `run` return Interrupted. */
   virtual volatile uint8_t* kick_flag() noexcept = 0;

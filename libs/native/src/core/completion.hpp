@@ -14,7 +14,16 @@ namespace mayfly {
 
 class Vm;
 
-enum class OpKind : uint32_t { Create = 0, Run = 1, Snapshot = 2, Restore = 3, Close = 4, EngineClosed = 5 };
+enum class OpKind : uint32_t {
+  Create = 0,
+  Run = 1,
+  Snapshot = 2,
+  Restore = 3,
+  Close = 4,
+  EngineClosed = 5,
+  Prime = 6,
+  Compare = 7,
+};
 
 /** An operation that has ended. A run's answer is in its VM's block. */
 struct Completion {
@@ -23,7 +32,10 @@ struct Completion {
   ErrorCode status = ErrorCode::None;
   int error_number = 0;
   std::string text;
+  /** Of Snapshot; of Prime when it took one. */
   std::shared_ptr<const Snapshot> snapshot;
+  /** Of Compare: pages that differ. */
+  uint64_t count = 0;
 };
 
 /**

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kick.hpp"
 #include "kvm_backend.hpp"
@@ -62,8 +63,10 @@ std::shared_ptr<Vm> Engine::create_vm(std::shared_ptr<const Snapshot> snapshot) 
 
 std::shared_ptr<Vm> Engine::place(std::unique_ptr<GuestMemory> memory) {
   if (stopping_) throw KvmError(ErrorCode::DriverClosed, "the driver is closed");
-  const auto slot = *std::min_element(slots_.begin(), slots_.end(),
-                                      [](const auto& a, const auto& b) { return a->load() < b->load(); });
+  const auto pressure = [](const Slot& slot) { return std::pair(slot.backlog(), slot.load()); };
+  const auto slot = *std::min_element(slots_.begin(), slots_.end(), [&](const auto& a, const auto& b) {
+    return pressure(*a) < pressure(*b);
+  });
   auto vm = std::make_shared<Vm>(next_id_++, slot, std::move(memory));
   {
     const std::lock_guard lock(vms_mutex_);
@@ -101,7 +104,7 @@ void Engine::run_stop() {
       if (const auto vm = weak.lock()) reaper_.free(vm->release(), Completion{});
   }
   reaper_.stop();
-  completions_.push({nullptr, OpKind::EngineClosed, ErrorCode::None, 0, {}, nullptr});
+  completions_.push({nullptr, OpKind::EngineClosed, ErrorCode::None, 0, {}, nullptr, 0});
 }
 
 }  // namespace mayfly

@@ -1,5 +1,11 @@
 #include "guest_memory.hpp"
 
+#include <sys/mman.h>
+
+#include <cerrno>
+
+#include "error.hpp"
+
 namespace mayfly {
 
 GuestMemory::GuestMemory(std::shared_ptr<const Plan> plan)
@@ -56,6 +62,18 @@ RestoreResult GuestMemory::restore_to(std::shared_ptr<const Snapshot> snapshot) 
   }
   base_ = std::move(snapshot);
   return result;
+}
+
+uint64_t GuestMemory::count_differences() const {
+  // Reading a page that was never touched would make the kernel allocate it; such a page is zero.
+  std::vector<unsigned char> resident(plan_->pages());
+  if (::mincore(memory_.data(), plan_->memory_bytes(), resident.data()) < 0) throw KvmError::from_errno("mincore", errno);
+  uint64_t differences = 0;
+  for (uint64_t page = 0; page < plan_->pages(); page++) {
+    if ((resident[page] & 1) == 0 && !base_->has_page(page)) continue;
+    if (!base_->page_equals(page, memory_.data() + page * kPageBytes)) differences++;
+  }
+  return differences;
 }
 
 std::vector<uint64_t> GuestMemory::nonzero_candidates() const {

@@ -53,6 +53,8 @@ class GuestMemory {
   RestoreResult restore() noexcept;
   /** Makes memory equal to another snapshot of the same plan, which becomes the base. */
   RestoreResult restore_to(std::shared_ptr<const Snapshot> snapshot) noexcept;
+  /** Pages that differ from the base, all of memory compared. Needs a base. @throws KvmError */
+  uint64_t count_differences() const;
   /** A bit for every page that may differ from zero. */
   std::vector<uint64_t> nonzero_candidates() const;
   /** The snapshot was just taken of this memory. The caller makes the backend forget its translations. */

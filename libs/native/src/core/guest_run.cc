@@ -18,6 +18,7 @@ constexpr uint32_t kInvalidOpcode = 6;
 constexpr uint32_t kGeneralProtection = 13;
 constexpr uint32_t kPageFault = 14;
 constexpr uint32_t kAlignmentCheck = 17;
+constexpr uint64_t kFaultPresent = 1;
 
 /** Publishes the vCPU to the thread's signal handler for the length of a run. */
 class KickFlagScope {
@@ -157,6 +158,8 @@ GuestRun::Next GuestRun::handle_exception(const ExitInfo& exit) {
     patch_halt(frame->rip);
     return settle_halt(registers, frame->rip);
   }
+  if (untouched_ != nullptr && frame->vector == kPageFault && (frame->error_code & kFaultPresent) == 0)
+    touched_ = on_page_of(*untouched_, exit.fault_address);
   answer_.exit = ExitKind::Exception;
   answer_.number = frame->vector;
   answer_.error_code = frame->error_code;

@@ -10,6 +10,7 @@
 #include "interrupt.hpp"
 #include "outbox.hpp"
 #include "shell.hpp"
+#include "untouched.hpp"
 
 namespace mayfly {
 
@@ -34,8 +35,9 @@ class GuestRun {
     uint64_t deadline_ns;  // CLOCK_MONOTONIC; 0: none
   };
 
-  GuestRun(Parts parts, Limits limits, Answer& answer) noexcept
-      : parts_(parts), limits_(limits), answer_(answer) {}
+  /** `untouched`: a touch of these not-present ranges settles as a page fault, whatever the guest would do with one. */
+  GuestRun(Parts parts, Limits limits, Answer& answer, const Untouched* untouched = nullptr) noexcept
+      : parts_(parts), limits_(limits), answer_(answer), untouched_(untouched) {}
 
   /** The vCPU's state is set. Fills the answer's exit, registers and outbox. @throws KvmError for host faults. */
   void until_settled();
@@ -44,6 +46,8 @@ class GuestRun {
   bool resumable() const noexcept { return resumable_; }
   /** The guest stands in an IN or MMIO access, which has to be completed before registers are set. */
   bool access_pending() const noexcept { return access_pending_; }
+  /** The guest stands at an instruction that touches an `untouched` range, and has not executed it. */
+  bool touched() const noexcept { return touched_; }
 
  private:
   enum class Next : bool { Enter, Settle };
@@ -61,6 +65,8 @@ class GuestRun {
   Parts parts_;
   Limits limits_;
   Answer& answer_;
+  const Untouched* untouched_;
+  bool touched_ = false;
   bool resumable_ = false;
   bool access_pending_ = false;
 };

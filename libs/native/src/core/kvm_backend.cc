@@ -45,6 +45,7 @@ constexpr uint64_t kSmap = 1 << 21;
 
 // x87, SSE, AVX, AVX-512. Not AMX, which needs a permission of its own and more than a page of state.
 constexpr uint64_t kXcr0Wanted = 0xe7;
+constexpr std::size_t kXstateBvOffset = 512;
 
 constexpr uint32_t kMsrLstar = 0xc0000082;
 
@@ -281,32 +282,40 @@ class KvmVm final : public BackendVm {
 
   void save(VcpuState& state) override {
     complete_pending();
-    SavedState saved;
+    kvm_sregs sregs;
+    kvm_abi::Xsave xsave;
     call(vcpu_.get(), KVM_GET_REGS, &state.registers, "KVM_GET_REGS");
-    call(vcpu_.get(), KVM_GET_SREGS, &saved.sregs, "KVM_GET_SREGS");
-    call(vcpu_.get(), kvm_abi::kGetXsave, &saved.xsave, "KVM_GET_XSAVE");
-    state.opaque.resize(sizeof saved);
-    std::memcpy(state.opaque.data(), &saved, sizeof saved);
+    call(vcpu_.get(), KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
+    call(vcpu_.get(), kvm_abi::kGetXsave, &xsave, "KVM_GET_XSAVE");
+    state.opaque.resize(sizeof sregs);
+    std::memcpy(state.opaque.data(), &sregs, sizeof sregs);
+    state.extended.resize(sizeof xsave);
+    std::memcpy(state.extended.data(), &xsave, sizeof xsave);
+    // A component that the guest's XCR0 does not have would make its xrstor64 fault.
+    uint64_t components;
+    std::memcpy(&components, state.extended.data() + kXstateBvOffset, sizeof components);
+    components &= kXcr0Wanted;
+    std::memcpy(state.extended.data() + kXstateBvOffset, &components, sizeof components);
   }
 
-  void load(const VcpuState& state) override {
-    SavedState saved;
-    if (state.opaque.size() != sizeof saved)
+  void load(const VcpuState& state, const GeneralRegisters& registers) override {
+    if (state.opaque.size() != sizeof(kvm_sregs))
       throw KvmError(ErrorCode::Hypervisor, "a vCPU state of another backend");
-    std::memcpy(&saved, state.opaque.data(), sizeof saved);
-    call(vcpu_.get(), kvm_abi::kSetXsave, &saved.xsave, "KVM_SET_XSAVE");
-    set_entry(state.registers);
-    run_->s.regs.sregs = saved.sregs;
+    set_entry(registers);
+    std::memcpy(&run_->s.regs.sregs, state.opaque.data(), sizeof(kvm_sregs));
+  }
+
+  void load_extended(const VcpuState& state) override {
+    kvm_abi::Xsave xsave;
+    if (state.extended.size() != sizeof xsave)
+      throw KvmError(ErrorCode::Hypervisor, "a vCPU state of another backend");
+    std::memcpy(&xsave, state.extended.data(), sizeof xsave);
+    call(vcpu_.get(), kvm_abi::kSetXsave, &xsave, "KVM_SET_XSAVE");
   }
 
   volatile uint8_t* kick_flag() noexcept override { return &run_->immediate_exit; }
 
  private:
-  struct SavedState {
-    kvm_sregs sregs;
-    kvm_abi::Xsave xsave;
-  };
-
   void describe_failure(ExitInfo& exit, int error_number) {
     std::memcpy(&registers_, &run_->s.regs.regs, sizeof registers_);
     exit.privilege_level = 3;

@@ -21,6 +21,8 @@ enum Page : uint64_t {
   kStackPage = 11,
   kEntryCodePage = 12,
   kEntryDataPage = 13,
+  kResumeCodePage = 14,  // the same for entries into a snapshot's extended state
+  kResumeDataPage = 15,
   kFirstTablePage = 16,  // page tables of guest memory: up to 512
 };
 constexpr uint64_t kMonitorBytes = (kFirstTablePage + 512) * kPageBytes;
@@ -48,7 +50,7 @@ constexpr uint32_t kTssLimit = kTssHeaderBytes + kIoBitmapBytes;
 
 // Entry data page: the XSAVE image, then the words that the trampoline loads.
 constexpr uint64_t kImageOffset = 0;
-constexpr uint64_t kWordsOffset = 0x800;
+constexpr uint64_t kWordsOffset = 0xf80;  // above any image of x87, SSE, AVX and AVX-512
 constexpr uint32_t kInitialMxcsr = 0x1f80;
 constexpr uint16_t kInitialFcw = 0x37f;
 
@@ -116,7 +118,8 @@ void write_stubs(uint8_t* page) {
 }
 
 void write_trampoline(uint8_t* page, bool with_xsave) {
-  static_assert(kEntryDataPage == kEntryCodePage + 1, "the displacements below count on it");
+  static_assert(kEntryDataPage == kEntryCodePage + 1 && kResumeDataPage == kResumeCodePage + 1,
+                "the displacements below count on it");
   CodeWriter code(page, 0);
   code.bytes({0xb8, 0xff, 0xff, 0xff, 0xff});  // mov $-1, %eax
   code.bytes({0xba, 0xff, 0xff, 0xff, 0xff});  // mov $-1, %edx
@@ -213,13 +216,16 @@ void Monitor::write_fixed_tables(bool with_xsave) {
   for (uint64_t i = 0; i < 3; i++) put(kHighTablePage, kTssPage + i, physical(kTssPage + i) | kLeaf | kNoExecute);
   put(kHighTablePage, kStubPage, physical(kStubPage) | kLeaf);
   put(kHighTablePage, kStackPage, physical(kStackPage) | kLeaf | kWritable | kNoExecute);
-  put(kHighTablePage, kEntryCodePage, physical(kEntryCodePage) | kLeaf | kUser);
-  put(kHighTablePage, kEntryDataPage, physical(kEntryDataPage) | kLeaf | kUser | kNoExecute);
+  for (const uint64_t code : {kEntryCodePage, kResumeCodePage}) {
+    put(kHighTablePage, code, physical(code) | kLeaf | kUser);
+    put(kHighTablePage, code + 1, physical(code + 1) | kLeaf | kUser | kNoExecute);
+  }
 
   write_descriptors(page(kDescriptorPage));
   write_tss(page(kTssPage));
   write_stubs(page(kStubPage));
   write_trampoline(page(kEntryCodePage), with_xsave);
+  write_trampoline(page(kResumeCodePage), with_xsave);
   // XSTATE_BV = 0: every component takes its initial state; MXCSR alone is read from the image.
   std::memcpy(page(kEntryDataPage) + kImageOffset, &kInitialFcw, sizeof kInitialFcw);
   std::memcpy(page(kEntryDataPage) + kImageOffset + 24, &kInitialMxcsr, sizeof kInitialMxcsr);
@@ -240,12 +246,36 @@ void Monitor::map_guest(const Plan& plan) {
 }
 
 GeneralRegisters Monitor::prepare_entry(const GeneralRegisters& wanted) noexcept {
+  return through_trampoline(kEntryCodePage, wanted);
+}
+
+void Monitor::set_resume_image(std::span<const uint8_t> image) noexcept {
+  std::memcpy(memory_.data() + kResumeDataPage * kPageBytes + kImageOffset, image.data(),
+              std::min<std::size_t>(image.size(), kWordsOffset));
+}
+
+GeneralRegisters Monitor::prepare_resume(const GeneralRegisters& wanted) noexcept {
+  return through_trampoline(kResumeCodePage, wanted);
+}
+
+GeneralRegisters Monitor::through_trampoline(uint64_t code_page, const GeneralRegisters& wanted) noexcept {
   const EntryWords words{wanted.rax, wanted.rdx, wanted.rip};
-  std::memcpy(memory_.data() + kEntryDataPage * kPageBytes + kWordsOffset, &words, sizeof words);
+  std::memcpy(memory_.data() + (code_page + 1) * kPageBytes + kWordsOffset, &words, sizeof words);
   GeneralRegisters registers = wanted;
-  registers.rip = address_of(kEntryCodePage);
+  registers.rip = address_of(code_page);
   registers.rflags = user_rflags(wanted.rflags);
   return registers;
+}
+
+void Monitor::set_present(uint64_t address, uint64_t length_bytes, bool present) noexcept {
+  if (length_bytes == 0) return;
+  const uint64_t last = (address + length_bytes - 1) / kPageBytes;
+  for (uint64_t page = address / kPageBytes; page <= last && page < pages_; page++) {
+    uint64_t& entry = page_table(page / kEntries)[page % kEntries];
+    // Only the plan's own pages have the user bit: what it left out stays out.
+    if ((entry & kUser) == 0) continue;
+    entry = present ? entry | kPresent : entry & ~kPresent;
+  }
 }
 
 std::optional<ExceptionFrame> Monitor::read_frame(uint16_t port, const GeneralRegisters& registers) const noexcept {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "backend.hpp"
 #include "mapping.hpp"
@@ -48,6 +49,17 @@ class Monitor {
    */
   GeneralRegisters prepare_entry(const GeneralRegisters& wanted) noexcept;
 
+  /** The extended state with which `prepare_resume` enters (VcpuState::extended). */
+  void set_resume_image(std::span<const uint8_t> image) noexcept;
+  /** As `prepare_entry`, with the extended state of the resume image. */
+  GeneralRegisters prepare_resume(const GeneralRegisters& wanted) noexcept;
+
+  /**
+   * Takes the pages that a range lies on away from the guest, or gives them back. After taking away, the backend has
+   * to forget its translations. Range checked by the caller.
+   */
+  void set_present(uint64_t address, uint64_t length_bytes, bool present) noexcept;
+
   /**
    * The frame of an exception, when the exit really is that of a stub: its port, RSP and RIP must be what only a
    * stub can have. `registers`: at the exit.
@@ -85,6 +97,7 @@ class Monitor {
   uint64_t* page_directory() const noexcept;
   uint64_t* page_table(uint64_t index) const noexcept;
   void write_fixed_tables(bool with_xsave);
+  GeneralRegisters through_trampoline(uint64_t code_page, const GeneralRegisters& wanted) noexcept;
 
   Mapping memory_;
   uint64_t pages_ = 0;

@@ -37,6 +37,8 @@ class Outbox {
   /** Serves an OUT of the guest. */
   Served serve(uint16_t port, uint32_t value, GuestMemory& memory);
   void report(Answer& answer) const noexcept;
+  /** Nothing has been sent since `begin`. */
+  bool silent() const noexcept { return entries_ == 0 && dropped_ == 0 && abort_bytes_ == 0; }
   const char* fault() const noexcept { return fault_; }
 
  private:

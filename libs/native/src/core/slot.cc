@@ -47,9 +47,14 @@ bool Slot::close(const std::shared_ptr<Vm>& vm) {
 }
 
 void Slot::free(const std::shared_ptr<Vm>& vm) {
-  Completion completion{nullptr, OpKind::Close, ErrorCode::None, 0, {}, nullptr};
+  Completion completion{nullptr, OpKind::Close, ErrorCode::None, 0, {}, nullptr, 0};
   if (vm->wants_close_notice()) completion.vm = vm;
   services_.reaper.free(vm->release(), std::move(completion));
+}
+
+std::size_t Slot::backlog() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size() + (current_ != nullptr ? 1 : 0);
 }
 
 void Slot::request_stop() noexcept {
@@ -90,7 +95,7 @@ void Slot::main() {
     if (timer) {
       execute(std::move(job), {*timer, stopping_, services_.out_rip});
     } else {
-      services_.completions.push({job.vm, job.op, ErrorCode::Hypervisor, 0, failure, nullptr});
+      services_.completions.push({job.vm, job.op, ErrorCode::Hypervisor, 0, failure, nullptr, 0});
     }
     lock.lock();
     current_ = nullptr;
@@ -110,6 +115,12 @@ void Slot::execute(Job job, const SlotTools& tools) {
     case OpKind::Snapshot:
       services_.completions.push(job.vm->take_snapshot());
       return;
+    case OpKind::Prime:
+      services_.completions.push(job.vm->prime(tools));
+      return;
+    case OpKind::Compare:
+      services_.completions.push(job.vm->compare());
+      return;
     case OpKind::Restore:
       services_.completions.push(job.vm->restore(std::move(job.snapshot)));
       return;
@@ -126,9 +137,9 @@ Completion Slot::create(const Job& job) {
   try {
     shell = services_.shells.take();
   } catch (const KvmError& error) {
-    return {job.vm, OpKind::Create, error.code(), error.error_number(), error.what(), nullptr};
+    return {job.vm, OpKind::Create, error.code(), error.error_number(), error.what(), nullptr, 0};
   } catch (const std::exception& error) {
-    return {job.vm, OpKind::Create, ErrorCode::Hypervisor, 0, error.what(), nullptr};
+    return {job.vm, OpKind::Create, ErrorCode::Hypervisor, 0, error.what(), nullptr, 0};
   }
   return job.vm->create(std::move(shell));
 }

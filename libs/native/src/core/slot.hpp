@@ -53,8 +53,11 @@ class Slot {
 
   bool stopping() const noexcept { return stopping_.load(std::memory_order_seq_cst); }
 
+  uint32_t index() const noexcept { return index_; }
   /** How many VMs live here, for placement. */
   uint32_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+  /** Operations under way or waiting, for placement: a VM that is made behind a long run waits for it. */
+  std::size_t backlog() const;
   void adopt() noexcept { load_.fetch_add(1, std::memory_order_relaxed); }
   void disown() noexcept { load_.fetch_sub(1, std::memory_order_relaxed); }
 
@@ -73,7 +76,7 @@ class Slot {
   SlotServices services_;
   const std::shared_ptr<KickTarget> kick_target_;
   std::atomic<uint32_t> load_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> queue_;             // under mutex_
   const Vm* current_ = nullptr;       // under mutex_: whose job the thread executes

@@ -77,4 +77,10 @@ void Snapshot::copy_page(uint64_t page, uint8_t* destination) const noexcept {
   }
 }
 
+bool Snapshot::page_equals(uint64_t page, const uint8_t* bytes) const noexcept {
+  // SAFETY: as in copy_page; `bytes` is a whole page.
+  if (!has_page(page)) return is_zero_page(bytes);
+  return std::memcmp(view_.data() + page * kPageBytes, bytes, kPageBytes) == 0;
+}
+
 }  // namespace mayfly

@@ -40,6 +40,7 @@ class Snapshot {
   const std::vector<uint64_t>& page_bits() const noexcept { return pages_; }
   /** The bytes of one page: a view of the file, or of a page of zeros. */
   void copy_page(uint64_t page, uint8_t* destination) const noexcept;
+  bool page_equals(uint64_t page, const uint8_t* bytes) const noexcept;
 
  private:
   Snapshot() = default;

@@ -58,6 +58,16 @@ std::shared_ptr<const Snapshot> SyncClient::snapshot(Vm& vm) {
   return expect(OpKind::Snapshot).snapshot;
 }
 
+std::shared_ptr<const Snapshot> SyncClient::prime(Vm& vm, RequestBuilder& request, Untouched untouched) {
+  vm.post_prime(request.bytes(), std::move(untouched));
+  return expect(OpKind::Prime).snapshot;
+}
+
+uint64_t SyncClient::compare(Vm& vm) {
+  vm.post_compare();
+  return expect(OpKind::Compare).count;
+}
+
 void SyncClient::restore(Vm& vm, std::shared_ptr<const Snapshot> snapshot) {
   vm.post_restore(std::move(snapshot));
   expect(OpKind::Restore);

@@ -28,6 +28,10 @@ class SyncClient {
   /** Posts and waits. The answer is valid until the VM's next operation. */
   const Answer& run(Vm& vm, RequestBuilder& request);
   std::shared_ptr<const Snapshot> snapshot(Vm& vm);
+  /** @returns null when the guest did anything else before it touched a range. */
+  std::shared_ptr<const Snapshot> prime(Vm& vm, RequestBuilder& request, Untouched untouched);
+  /** Restores, then compares. @returns pages that differ from the base. */
+  uint64_t compare(Vm& vm);
   void restore(Vm& vm, std::shared_ptr<const Snapshot> snapshot);
   void close(Vm& vm);
 

@@ -75,6 +75,29 @@ void Vm::post_snapshot() {
   busy_ = true;
 }
 
+void Vm::post_prime(std::span<const uint8_t> request, Untouched untouched) {
+  require_created();
+  if (body_.memory->base() == nullptr) throw KvmError(ErrorCode::Request, "priming starts from a snapshot, and this VM has none");
+  if (untouched.empty() || untouched.size() > kMaxUntouchedRanges)
+    throw KvmError(ErrorCode::Request, "priming needs 1 to 16 untouched ranges");
+  for (const AddressRange& range : untouched)
+    if (range.length_bytes == 0 || !plan_->contains(range.address, range.length_bytes))
+      throw KvmError(ErrorCode::Range, "an untouched range is empty or leaves guest memory");
+  block_->put_request(request, *plan_);
+  if (block_->request().flags != request_flags::kEntry || block_->request().writes != 0)
+    throw KvmError(ErrorCode::Request, "priming takes an entry and nothing else");
+  untouched_ = std::move(untouched);
+  slot_->post({shared_from_this(), OpKind::Prime, nullptr});
+  busy_ = true;
+}
+
+void Vm::post_compare() {
+  require_created();
+  if (body_.memory->base() == nullptr) throw KvmError(ErrorCode::Request, "there is no snapshot to compare with");
+  slot_->post({shared_from_this(), OpKind::Compare, nullptr});
+  busy_ = true;
+}
+
 void Vm::post_restore(std::shared_ptr<const Snapshot> snapshot) {
   require_created();
   if (snapshot->plan() != plan_ && !(*snapshot->plan() == *plan_))
@@ -127,7 +150,7 @@ std::span<const uint8_t> Vm::outbox() const noexcept {
 
 template <typename Operation>
 Completion Vm::guarded(OpKind op, Operation&& operation) {
-  Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr};
+  Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr, 0};
   try {
     operation(completion);
   } catch (const KvmError& error) {
@@ -196,16 +219,28 @@ void Vm::run_request(const SlotTools& tools) {
   answer.answered_ns = static_cast<double>(monotonic_ns());
 }
 
-void Vm::prepare(const Request& request) {
+void Vm::complete_access() {
+  if (access_pending_) body_.shell->vm().complete_pending();
+  access_pending_ = false;
+}
+
+void Vm::load_vcpu(const VcpuState& state) {
   BackendVm& vm = body_.shell->vm();
-  if (access_pending_) {
-    vm.complete_pending();
-    access_pending_ = false;
+  if ((state.registers.rflags & rflags::kTrap) == 0) {
+    vm.load(state, body_.shell->monitor().prepare_resume(state.registers));
+  } else {
+    // A single step would stop in the trampoline.
+    vm.load_extended(state);
+    vm.load(state, state.registers);
   }
+}
+
+void Vm::prepare(const Request& request) {
+  complete_access();
   if ((request.flags & request_flags::kEntry) != 0)
-    vm.set_entry(body_.shell->monitor().prepare_entry(request.entry));
+    body_.shell->vm().set_entry(body_.shell->monitor().prepare_entry(request.entry));
   else
-    vm.load(body_.memory->base()->vcpu().state);
+    load_vcpu(body_.memory->base()->vcpu().state);
 }
 
 uint64_t Vm::deadline_for(const Request& request) {
@@ -218,7 +253,7 @@ uint64_t Vm::deadline_for(const Request& request) {
 }
 
 Completion Vm::cancel_queued(OpKind op) {
-  Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr};
+  Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr, 0};
   if (op == OpKind::Run) {
     Answer& answer = block_->answer();
     answer = Answer{};
@@ -231,16 +266,65 @@ Completion Vm::cancel_queued(OpKind op) {
 }
 
 Completion Vm::take_snapshot() {
-  return guarded(OpKind::Snapshot, [&](Completion& completion) {
-    GuestMemory& memory = *body_.memory;
+  return guarded(OpKind::Snapshot, [&](Completion& completion) { completion.snapshot = snapshot_here(resumable_); });
+}
+
+std::shared_ptr<const Snapshot> Vm::snapshot_here(bool resumable) {
+  GuestMemory& memory = *body_.memory;
+  BackendVm& vm = body_.shell->vm();
+  Snapshot::Vcpu vcpu;
+  vcpu.halt_sites = halt_sites_;
+  vcpu.resumable = resumable;
+  if (resumable) {
+    vm.save(vcpu.state);
+    body_.shell->monitor().set_resume_image(vcpu.state.extended);
+  }
+  auto snapshot = Snapshot::take(plan_, memory.data(), memory.nonzero_candidates(), std::move(vcpu));
+  memory.set_base(snapshot);
+  vm.forget_translations();
+  return snapshot;
+}
+
+void Vm::restore_base() {
+  body_.memory->restore();
+  adopt_vcpu(body_.memory->base()->vcpu());
+}
+
+Completion Vm::prime(const SlotTools& tools) {
+  return guarded(OpKind::Prime, [&](Completion& completion) {
+    const Request request = block_->request();  // a copy: the block is shared with the caller's side
+    Monitor& monitor = body_.shell->monitor();
     BackendVm& vm = body_.shell->vm();
-    Snapshot::Vcpu vcpu;
-    vcpu.halt_sites = halt_sites_;
-    vcpu.resumable = resumable_;
-    if (resumable_) vm.save(vcpu.state);
-    completion.snapshot = Snapshot::take(plan_, memory.data(), memory.nonzero_candidates(), std::move(vcpu));
-    memory.set_base(completion.snapshot);
+    restore_base();
+    for (const AddressRange& range : untouched_) monitor.set_present(range.address, range.length_bytes, false);
     vm.forget_translations();
+    complete_access();
+    vm.set_entry(monitor.prepare_entry(request.entry));
+    outbox_.begin(block_->outbox(), true);
+    Answer answer{};  // nobody's: priming has no outcome
+    run_generation_ = 0;
+    GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, *interrupt_, tools.stopping, tools.timer,
+                  tools.out_rip},
+                 {0, deadline_for(request)}, answer, &untouched_);
+    run.until_settled();
+    access_pending_ = run.access_pending();
+    for (const AddressRange& range : untouched_) monitor.set_present(range.address, range.length_bytes, true);
+    // What the guest sent before the touch would be sent once, not with every call.
+    if (run.touched() && outbox_.silent()) {
+      vm.set_continue(answer.registers);
+      completion.snapshot = snapshot_here(true);
+      resumable_ = true;
+    } else {
+      restore_base();
+    }
+    outbox_.begin(block_->outbox(), true);
+  });
+}
+
+Completion Vm::compare() {
+  return guarded(OpKind::Compare, [&](Completion& completion) {
+    restore_base();
+    completion.count = body_.memory->count_differences();
   });
 }
 
@@ -252,14 +336,13 @@ Completion Vm::restore(std::shared_ptr<const Snapshot> snapshot) {
 }
 
 void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
-  BackendVm& vm = body_.shell->vm();
   halt_sites_ = vcpu.halt_sites;
   resumable_ = vcpu.resumable;
   outbox_.forget_abort();
   if (!vcpu.resumable) return;
-  if (access_pending_) vm.complete_pending();
-  access_pending_ = false;
-  vm.load(vcpu.state);
+  complete_access();
+  body_.shell->monitor().set_resume_image(vcpu.state.extended);
+  load_vcpu(vcpu.state);
 }
 
 VmBody Vm::release() noexcept {

@@ -10,6 +10,7 @@
 #include "guest_run.hpp"
 #include "interrupt.hpp"
 #include "shell.hpp"
+#include "untouched.hpp"
 #include "vm_block.hpp"
 
 namespace mayfly {
@@ -52,6 +53,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
   /** A request block with its writes (blocks.hpp). @throws also Request, Range. */
   void post_run(std::span<const uint8_t> request);
   void post_snapshot();
+  /** A request block with an entry and perhaps a deadline, no flags but kEntry. @throws also Request, Range. */
+  void post_prime(std::span<const uint8_t> request, Untouched untouched);
+  /** @throws also Request without a base. */
+  void post_compare();
   /** @throws also SnapshotMismatch. */
   void post_restore(std::shared_ptr<const Snapshot> snapshot);
   void end_call() noexcept { interrupt_->end_call(); }
@@ -76,6 +81,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
   Completion create(std::unique_ptr<Shell> shell);
   Completion run(const SlotTools& tools);
   Completion take_snapshot();
+  /** The warm snapshot; none in the completion when the guest did anything else first. */
+  Completion prime(const SlotTools& tools);
+  Completion compare();
   Completion restore(std::shared_ptr<const Snapshot> snapshot);
 
   // Whoever took the VM's job from the slot's queue, or found none there.
@@ -89,6 +97,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void require_idle() const;
   void require_created() const;
   void adopt_vcpu(const Snapshot::Vcpu& vcpu);
+  std::shared_ptr<const Snapshot> snapshot_here(bool resumable);
+  void restore_base();
+  void complete_access();
+  void load_vcpu(const VcpuState& state);
   void prepare(const Request& request);
   void run_request(const SlotTools& tools);
   uint64_t deadline_for(const Request& request);
@@ -110,6 +122,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   bool close_notice_ = false;
 
   // Whoever owns the VM at the moment (see above).
+  Untouched untouched_;
   uint64_t posted_ns_ = 0;
   uint64_t run_generation_ = 0;
   uint64_t deadline_generation_ = 0;
