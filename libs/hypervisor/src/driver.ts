@@ -197,6 +197,8 @@ export interface PrimeRequest {
 
 export interface DriverVm {
   readonly memoryBytes: number;
+  /** Which of the driver's slots runs it, from 0: VMs of one slot run one after the other. Absent: each VM on its own. */
+  readonly slot?: number;
   readonly interrupt: DriverInterrupt;
   /** A copy. @throws MAYFLY_ERR_VM_RANGE, MAYFLY_ERR_VM_BUSY while the guest runs, MAYFLY_ERR_VM_CLOSED. */
   read(address: number, lengthBytes: number): Uint8Array;

@@ -34,6 +34,8 @@ export interface NativeDriver {
 /** Operations throw at once what is wrong with them; else a record tells how they ended. */
 export interface NativeVm {
   id(): number;
+  /** Index of the slot that all its operations run on. */
+  slot(): number;
   interrupt(): NativeInterrupt;
   /** @param block a request of `length` bytes (`blocks.ts`). */
   run(block: Uint8Array, length: number): void;

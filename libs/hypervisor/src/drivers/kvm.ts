@@ -133,6 +133,7 @@ function nativeSnapshot(snapshot: DriverSnapshot): NativeSnapshot {
 
 class KvmVm implements DriverVm {
   readonly memoryBytes: number;
+  readonly slot: number;
   readonly interrupt: DriverInterrupt;
   readonly native: NativeVm;
   /** Of the operation under way, and of the close. */
@@ -145,6 +146,7 @@ class KvmVm implements DriverVm {
     this.#driver = driver;
     this.native = native;
     this.memoryBytes = memoryBytes;
+    this.slot = native.slot();
     this.interrupt = new KvmInterrupt(native.interrupt());
   }
 

@@ -73,6 +73,7 @@ Napi::Function VmWrap::define(Napi::Env env) {
   return DefineClass(env, "Vm",
                      {
                          InstanceMethod("id", &VmWrap::id),
+                         InstanceMethod("slot", &VmWrap::slot),
                          InstanceMethod("interrupt", &VmWrap::interrupt),
                          InstanceMethod("run", &VmWrap::run),
                          InstanceMethod("snapshot", &VmWrap::snapshot),
@@ -106,6 +107,10 @@ Vm& VmWrap::vm(const Napi::CallbackInfo& info) const {
 }
 
 Napi::Value VmWrap::id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), vm(info).id()); }
+
+Napi::Value VmWrap::slot(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), vm(info).slot_index());
+}
 
 Napi::Value VmWrap::interrupt(const Napi::CallbackInfo& info) {
   return InterruptWrap::create(info.Env(), vm(info).interrupt());

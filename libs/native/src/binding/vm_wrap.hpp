@@ -50,6 +50,7 @@ class VmWrap : public Napi::ObjectWrap<VmWrap> {
 
  private:
   Napi::Value id(const Napi::CallbackInfo& info);
+  Napi::Value slot(const Napi::CallbackInfo& info);
   Napi::Value interrupt(const Napi::CallbackInfo& info);
   Napi::Value outbox(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);

@@ -24,6 +24,8 @@ Vm::Vm(uint32_t id, std::shared_ptr<Slot> slot, std::unique_ptr<GuestMemory> mem
   slot_->adopt();
 }
 
+uint32_t Vm::slot_index() const noexcept { return slot_->index(); }
+
 Vm::~Vm() { slot_->disown(); }
 
 void Vm::require_idle() const {

@@ -45,6 +45,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
   ~Vm();
 
   uint32_t id() const noexcept { return id_; }
+  /** Of the slot that all of its operations run on. */
+  uint32_t slot_index() const noexcept;
   const Plan& plan() const noexcept { return *plan_; }
   const std::shared_ptr<Interrupt>& interrupt() const noexcept { return interrupt_; }
 
