@@ -86,4 +86,26 @@ describe.skipIf(!kvmWorks)('when processes die (needs /dev/kvm)', () => {
       await mayfly.stop();
     }
   }, 60_000);
+
+  it('lets no call wait behind a long-running guest while another slot is free', async () => {
+    const mayfly = await startMayfly({ env: { MAYFLY_WORKER_SLOTS: '2' } });
+    try {
+      await mayfly.upload('spin');
+      await mayfly.upload('hello');
+      // Sandboxes of hello come to live on both slots before one of the slots is taken.
+      const greet = () => mayfly.invoke({ function: 'hello', args: ['x'] });
+      for (let i = 0; i < 5; i += 1) await Promise.all(Array.from({ length: 8 }, greet));
+      const spin = { function: 'spin', entrypoint: 'Spin', args: [], returns: 'void', timeoutMs: 4000 };
+      let ended = false;
+      const long = mayfly.invoke(spin).then((answer) => {
+        ended = true;
+        return answer;
+      });
+      for (let i = 0; i < 100; i += 1) expect((await greet()).status).toBe(200);
+      expect(ended, 'all were served while the guest was spinning').toBe(false);
+      expect((await long).status).toBe(504);
+    } finally {
+      await mayfly.stop();
+    }
+  }, 60_000);
 });

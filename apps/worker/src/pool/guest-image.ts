@@ -15,7 +15,7 @@ export interface GuestImage {
 
 export interface GuestSandbox {
   /** The slot on which all its calls run; absent where slots do not matter. */
-  readonly slot?: number;
+  readonly slot?: number | undefined;
   /** Whether its state is in doubt, so that it must not go back to the pool. */
   readonly poisoned: boolean;
   /** Restore, then call. Guest faults are data; rejects for host faults and misuse. */
