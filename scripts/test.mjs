@@ -26,7 +26,10 @@ await main(async () => {
 /** A C or C++ suite: its last line is `N passed, N failed[, N skipped]`. */
 async function cxxTests(folder, target) {
   say(`\n${folder}: ${target}`);
-  const { code, output } = await run('make', ['-C', folder, '-j2', target], { allowFailure: true });
+  const { code, output } = await run('make', ['-C', folder, '-j2', target], {
+    allowFailure: true,
+    env: { CI: '1' },
+  });
   const counts = [...output.matchAll(/^(?:\w[\w -]*: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)];
   for (const [line, passed, failed, skipped] of counts) {
     say(`  ${line}`);

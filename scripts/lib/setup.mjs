@@ -33,13 +33,15 @@ async function installDependencies() {
 export async function build() {
   await timed('addon', () => run('make', ['-C', 'libs/native', '-j2']));
   await timed('guests', () => run('make', ['-C', 'guests', '-j2']));
-  await timed('typescript', () => run('node_modules/.bin/tsc', ['-b']));
+  await timed('typescript', () => run('node_modules/.bin/tsc', ['-b', '--verbose']));
 }
 
 async function timed(name, action) {
   const started = Date.now();
   const { output } = await action();
-  const idle = /Nothing to be done|is up to date/.test(output);
+  // make says that it had nothing to do; tsc names each project that it builds.
+  const idle =
+    /Nothing to be done/.test(output) || (/is up to date/.test(output) && !/Building project/.test(output));
   const ms = Date.now() - started;
   say(`${name.padEnd(10)} ${idle ? 'skipped: up to date' : `built in ${(ms / 1000).toFixed(1)} s`}`);
 }
