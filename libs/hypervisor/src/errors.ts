@@ -65,6 +65,13 @@ export const HYPERVISOR_ERRORS = {
     poisons: true,
     title: 'The hypervisor failed',
   },
+  MAYFLY_ERR_RESET_MISMATCH: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: true,
+    title: 'A restore left something behind',
+  },
   MAYFLY_ERR_SANDBOX_BUSY: {
     status: 500,
     fault: 'caller',

@@ -1,6 +1,7 @@
 import type { CallBudget } from './call-budget.js';
 import type { GeneralRegisters, HypervisorDriver } from './driver.js';
 import type { HostFunctionTable } from './host-functions.js';
+import type { LiveCheck } from './live-check.js';
 import type { GuestLayout } from './memory/layout.js';
 
 /** What all sandboxes of one initialised guest share; immutable. */
@@ -10,6 +11,7 @@ export interface GuestVersion {
   readonly cookie: Uint8Array;
   readonly hostFunctions: HostFunctionTable;
   readonly budget: CallBudget;
+  readonly liveCheck: LiveCheck;
   /** Registers of every call: the guest's dispatch function and its stack (guest-abi 4.3). */
   readonly callEntry: Readonly<Partial<GeneralRegisters>>;
 }

@@ -41,7 +41,8 @@ export interface InitialiseOptions {
 }
 
 export interface DispatchOptions {
-  readonly entry: Partial<GeneralRegisters>;
+  /** Absent: the guest goes on from its warm snapshot, which `restore` brings back. */
+  readonly entry: Partial<GeneralRegisters> | undefined;
   readonly writes: readonly MemoryWrite[];
   /** First bring the VM back to its base snapshot. */
   readonly restore: boolean;
@@ -54,12 +55,13 @@ export class Hypervisor implements LoopTarget {
   readonly #cpu = new VirtualCPU(this);
   readonly #interrupt: InterruptHandle;
   #state: CallState | undefined;
+  #preparing: CallState | undefined;
   #inCall = false;
   #registers: GeneralRegisters | undefined;
 
   constructor(parts: HypervisorParts) {
     this.#parts = parts;
-    this.#interrupt = new InterruptHandle(parts.vm.interrupt, () => this.#state?.cut('kill'));
+    this.#interrupt = new InterruptHandle(parts.vm.interrupt, (active) => this.#cut(active));
   }
 
   /** Runs the guest's initialisation to its halt (guest-abi 4.3). It cannot be killed, but has its deadline. */
@@ -81,6 +83,16 @@ export class Hypervisor implements LoopTarget {
     );
   }
 
+  /** Work on an idle VM that belongs to a call already: a kill or a close during it shows in `state.cutBy`. */
+  async prepareCall(state: CallState, work: () => Promise<void>): Promise<void> {
+    this.#preparing = state;
+    try {
+      await work();
+    } finally {
+      this.#preparing = undefined;
+    }
+  }
+
   /** Calls the guest's dispatch function (guest-abi 8.2); the call is in the input buffer, or among the writes. */
   async dispatchCallFromHost(options: DispatchOptions, state: CallState): Promise<RunEnd> {
     this.#inCall = true;
@@ -89,7 +101,7 @@ export class Hypervisor implements LoopTarget {
         {
           restore: options.restore,
           writes: options.writes,
-          entry: options.entry,
+          ...(options.entry !== undefined && { entry: options.entry }),
           startsCall: true,
           ...(options.timeoutMs !== undefined && { deadlineUs: Math.ceil(options.timeoutMs * 1000) }),
         },
@@ -154,7 +166,14 @@ export class Hypervisor implements LoopTarget {
   /** Closes the VM; an active call ends as canceled. Idempotent. */
   async close(): Promise<void> {
     this.#state?.cut('kill');
+    this.#preparing?.cut('kill');
     await this.#parts.vm.close();
+  }
+
+  #cut(active: boolean): boolean {
+    const state = active ? this.#state : this.#preparing;
+    state?.cut('kill');
+    return active || state !== undefined;
   }
 
   /** A driver keeps the deadline of a call over its runs; outside a call each run brings what is left. */
@@ -218,7 +237,8 @@ export class Hypervisor implements LoopTarget {
   }
 }
 
-function cutFault(state: CallState): Fault {
+/** Why a call ended that the host had cut. */
+export function cutFault(state: CallState): Fault {
   switch (state.cutBy) {
     case 'deadline':
       return fault('deadline', 'The call ran into its deadline while it waited for a host function');

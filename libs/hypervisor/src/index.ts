@@ -14,6 +14,7 @@ export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
 export { Hypervisor } from './hypervisor.js';
 export type { InterruptHandle } from './interrupt-handle.js';
+export type { LiveCheckOptions, ResetMismatch } from './live-check.js';
 export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
 export { Sandbox, Snapshot } from './sandbox.js';

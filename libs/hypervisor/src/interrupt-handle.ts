@@ -6,12 +6,15 @@ import type { DriverInterrupt } from './driver.js';
  */
 export class InterruptHandle {
   readonly #interrupt: DriverInterrupt;
-  readonly #killed: () => void;
+  readonly #cut: (active: boolean) => boolean;
 
-  /** @param killed told of each kill that found a call, to end its wait for a host function */
-  constructor(interrupt: DriverInterrupt, killed: () => void) {
+  /**
+   * @param cut told of each kill, and whether the driver found a call: ends a wait for a host function, or a call that
+   * is being prepared. Answers whether there was a call.
+   */
+  constructor(interrupt: DriverInterrupt, cut: (active: boolean) => boolean) {
     this.#interrupt = interrupt;
-    this.#killed = killed;
+    this.#cut = cut;
   }
 
   /**
@@ -22,9 +25,7 @@ export class InterruptHandle {
    * in the same moment; its report says which.
    */
   kill(): boolean {
-    if (!this.#interrupt.kill()) return false;
-    this.#killed();
-    return true;
+    return this.#cut(this.#interrupt.kill());
   }
 
   /** True once the VM is closed. */

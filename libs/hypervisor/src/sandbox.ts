@@ -4,12 +4,12 @@ import { type CallEnd, type CallReport, callReport } from './call-report.js';
 import { readResult } from './call-result.js';
 import { CallState } from './call-state.js';
 import { encodeFunctionCall } from './codec/function-call.js';
-import type { DriverVm, MemoryWrite } from './driver.js';
+import type { DriverSnapshot, DriverVm, MemoryWrite } from './driver.js';
 import { hypervisorError } from './errors.js';
 import { fault } from './faults.js';
 import { freshGeneration } from './generation.js';
 import type { GuestVersion } from './guest-version.js';
-import { Hypervisor } from './hypervisor.js';
+import { cutFault, Hypervisor } from './hypervisor.js';
 import type { InterruptHandle } from './interrupt-handle.js';
 import { emptyStack, largestElementBytes, onlyElement } from './memory/io-stack.js';
 import { SharedSnapshot } from './shared-snapshot.js';
@@ -17,7 +17,7 @@ import { SharedSnapshot } from './shared-snapshot.js';
 interface SandboxParts {
   readonly version: GuestVersion;
   readonly vm: DriverVm;
-  /** The new sandbox becomes a holder in place of the caller. */
+  /** The new sandbox becomes a holder in place of the caller. The VM's own base is its `start`. */
   readonly base: SharedSnapshot;
 }
 
@@ -30,12 +30,17 @@ interface SandboxParts {
  *   Changed -- snapshot --> Clean (the base moves)    Changed, Poisoned -- restore, invoke --> Clean
  *   any -- a host function outlives its call, the driver or the vCPU fails --> Doubtful: only close is left
  *   any -- close --> Closed
+ *
+ * `invoke` starts from the base's warm snapshot where there is one. A call that keeps state starts from the plain one
+ * and enters anew: the beginning of a call that the warm one holds must not stay in memory without its end.
  */
 export class Sandbox {
   readonly #version: GuestVersion;
   readonly #vm: DriverVm;
   readonly #hypervisor: Hypervisor;
   #base: SharedSnapshot;
+  /** What the VM's own restore returns to: one of the two of `#base`. */
+  #vmBase: DriverSnapshot;
   #busy = false;
   #changed = false;
   #poisoned = false;
@@ -47,6 +52,7 @@ export class Sandbox {
     this.#version = version;
     this.#vm = vm;
     this.#base = base;
+    this.#vmBase = base.start;
     this.#hypervisor = new Hypervisor({
       vm,
       layout: version.layout,
@@ -66,6 +72,16 @@ export class Sandbox {
    */
   get doubtful(): boolean {
     return this.#doubtful;
+  }
+
+  /** The driver's slot that runs it: calls of one slot wait for each other. Absent where slots do not matter. */
+  get slot(): number | undefined {
+    return this.#vm.slot;
+  }
+
+  /** Whether `invoke` starts from a warm snapshot, behind the beginning of the call that all calls have in common. */
+  get warm(): boolean {
+    return this.#base.warm !== undefined;
   }
 
   /** Size of guest memory. What a sandbox costs is the pages it touched. */
@@ -113,7 +129,9 @@ export class Sandbox {
     this.#checkNotPoisoned();
     if (this.#changed)
       await this.#exclusively(async () => {
-        this.#moveBase(new SharedSnapshot(await this.#vm.snapshot()));
+        const base = new SharedSnapshot(await this.#vm.snapshot());
+        this.#vmBase = base.start;
+        this.#moveBase(base);
       });
     return new Snapshot(this.#version, this.#base.hold());
   }
@@ -127,7 +145,7 @@ export class Sandbox {
     this.#checkUsable();
     const shared = Snapshot.hold(snapshot, this.#version);
     try {
-      await this.#exclusively(() => this.#vm.restore(shared.driverSnapshot));
+      await this.#exclusively(() => this.#startFrom(shared.start));
     } catch (error) {
       shared.release();
       throw error;
@@ -167,15 +185,24 @@ export class Sandbox {
       return callReport(fault('kill', 'The call was aborted before it began'), state, 0);
 
     return await this.#exclusively(async () => {
-      this.#changed = true;
-      this.#poisoned = false;
       const onAbort = () => this.interruptHandle().kill();
       options.signal?.addEventListener('abort', onAbort, { once: true });
       try {
-        const runEnd = await this.#hypervisor.dispatchCallFromHost(
-          { entry: this.#version.callEntry, writes, restore, timeoutMs: options.timeoutMs },
-          state,
-        );
+        const prepare = this.#preparation(restore);
+        if (prepare) await this.#hypervisor.prepareCall(state, prepare);
+        this.#changed = true;
+        this.#poisoned = false;
+        const runEnd = state.cutBy
+          ? cutFault(state)
+          : await this.#hypervisor.dispatchCallFromHost(
+              {
+                entry: restore && this.#base.warm ? undefined : this.#version.callEntry,
+                writes,
+                restore,
+                timeoutMs: options.timeoutMs,
+              },
+              state,
+            );
         const haltedAtMs = performance.now();
         const end: CallEnd = runEnd.reason === 'halted' ? this.#takeResult(state, returns, restore) : runEnd;
         if ('poisons' in end && end.poisons) this.#poisoned = true;
@@ -185,6 +212,28 @@ export class Sandbox {
         options.signal?.removeEventListener('abort', onAbort);
       }
     });
+  }
+
+  /**
+   * What has to be done before this kind of call, nearly always nothing: put the VM on the snapshot that it starts
+   * from, and now and then check that restores work.
+   */
+  #preparation(restore: boolean): (() => Promise<void>) | undefined {
+    const { liveCheck } = this.#version;
+    const keepsState = !restore && this.#changed;
+    const snapshot = restore ? this.#base.start : this.#base.plain;
+    const move = !keepsState && this.#vmBase !== snapshot;
+    const check = restore && liveCheck.due();
+    if (!move && !check) return undefined;
+    return async () => {
+      if (move) await this.#startFrom(snapshot);
+      if (check) await liveCheck.check(this.#vm);
+    };
+  }
+
+  async #startFrom(snapshot: DriverSnapshot): Promise<void> {
+    await this.#vm.restore(snapshot);
+    this.#vmBase = snapshot;
   }
 
   /** The stores before the entry: the call as the only input, and an empty output, whatever was left there. */
@@ -260,7 +309,7 @@ export class Snapshot {
 
   /** Size of guest memory. */
   get memoryBytes(): number {
-    return this.#shared.driverSnapshot.memoryBytes;
+    return this.#shared.plain.memoryBytes;
   }
 
   /**
@@ -271,7 +320,7 @@ export class Snapshot {
   async instantiate(): Promise<Sandbox> {
     const base = Snapshot.hold(this, this.#version);
     try {
-      const vm = await this.#version.driver.createVmFromSnapshot(base.driverSnapshot);
+      const vm = await this.#version.driver.createVmFromSnapshot(base.start);
       return new Sandbox({ version: this.#version, vm, base });
     } catch (error) {
       base.release();

@@ -1,13 +1,25 @@
 import type { DriverSnapshot } from './driver.js';
 
-/** A driver's snapshot that several sandboxes and handles hold; closed when the last of them lets go. */
+/**
+ * One state of a guest that several sandboxes and handles hold; closed when the last of them lets go.
+ *
+ * `plain`: the guest is at rest, a call enters its dispatch function. `warm`: the guest has been through the beginning
+ * of a call, which is the same in every call, and stands before its first touch of the input (ring0-guests 3).
+ */
 export class SharedSnapshot {
-  readonly driverSnapshot: DriverSnapshot;
+  readonly plain: DriverSnapshot;
+  readonly warm: DriverSnapshot | undefined;
   #holders = 1;
 
   /** The caller is the first holder. */
-  constructor(driverSnapshot: DriverSnapshot) {
-    this.driverSnapshot = driverSnapshot;
+  constructor(plain: DriverSnapshot, warm?: DriverSnapshot) {
+    this.plain = plain;
+    this.warm = warm;
+  }
+
+  /** What `invoke` starts from. */
+  get start(): DriverSnapshot {
+    return this.warm ?? this.plain;
   }
 
   hold(): this {
@@ -16,6 +28,8 @@ export class SharedSnapshot {
   }
 
   release(): void {
-    if (--this.#holders === 0) this.driverSnapshot.close();
+    if (--this.#holders > 0) return;
+    this.plain.close();
+    this.warm?.close();
   }
 }

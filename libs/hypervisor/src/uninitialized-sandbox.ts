@@ -11,7 +11,7 @@ import { isTimeout } from './call-options.js';
 import { CallState } from './call-state.js';
 import type { GuestLogRecord } from './codec/guest-log.js';
 import { encodeHostFunctionDetails } from './codec/host-function-details.js';
-import type { DriverVm, HypervisorDriver } from './driver.js';
+import type { DriverSnapshot, DriverVm, GeneralRegisters, HypervisorDriver } from './driver.js';
 import { checkElf, type ElfImage } from './elf/index.js';
 import { hypervisorError } from './errors.js';
 import { type Fault, fault, hex } from './faults.js';
@@ -23,6 +23,7 @@ import {
   type HostFunctionEntry,
 } from './host-functions.js';
 import { Hypervisor } from './hypervisor.js';
+import { LiveCheck, type LiveCheckOptions } from './live-check.js';
 import { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
 import { DISPATCH_POINTER_OFFSET } from './memory/peb.js';
@@ -40,6 +41,8 @@ export interface SandboxOptions {
   readonly initTimeoutMs?: number;
   /** Of every call, and of the initialisation. @defaultValue DEFAULT_BUDGET, for each limit that is not named */
   readonly budget?: Partial<CallBudget>;
+  /** Comparison of guest memory with the base, now and then. */
+  readonly liveCheck?: LiveCheckOptions;
 }
 
 /** Why `evolve` failed, when the guest is at fault: the details of MAYFLY_ERR_GUEST_INIT. */
@@ -59,6 +62,9 @@ export function guestInitFailure(error: unknown): GuestInitFailure | undefined {
 
 /** Region of the host function definitions: a page, more when the list needs it, up to this (guest-abi 1.1). */
 const MAX_HOST_FUNCTIONS_BYTES = 64 * 1024;
+
+/** The beginning of a call is short; a guest that runs on instead of looking at its input has no warm snapshot. */
+const PRIME_DEADLINE_US = 100_000;
 
 /**
  * Checks a guest binary and its options. Nothing runs yet.
@@ -86,9 +92,10 @@ export async function loadSandbox(
     );
   const memory = resolveMemory(options.memory);
   const budget = resolveBudget(options.budget);
+  const liveCheck = new LiveCheck(options.liveCheck);
   const image = checkElf(elf);
   layoutMemory({ imageBytes: image.imageBytes, memory, hostFunctionsBytes: PAGE_BYTES });
-  return new UninitializedSandbox({ driver, image, memory, maxLogLevel, initTimeoutMs, budget });
+  return new UninitializedSandbox({ driver, image, memory, maxLogLevel, initTimeoutMs, budget, liveCheck });
 }
 
 interface LoadedGuest {
@@ -98,6 +105,7 @@ interface LoadedGuest {
   readonly maxLogLevel: number;
   readonly initTimeoutMs: number;
   readonly budget: CallBudget;
+  readonly liveCheck: LiveCheck;
 }
 
 /** A checked guest that has not run: host functions are registered here, and only here (guest-abi 8.1). */
@@ -169,7 +177,7 @@ export class UninitializedSandbox {
   }
 
   async #evolve(): Promise<Sandbox> {
-    const { driver, image, memory, budget } = this.#guest;
+    const { driver, image, memory, budget, liveCheck } = this.#guest;
     const hostFunctions = encodeHostFunctionDetails(
       new Map([...this.#hostFunctions].map(([name, { signature }]) => [name, signature])),
     );
@@ -190,20 +198,43 @@ export class UninitializedSandbox {
       if (this.#closeRequested)
         throw hypervisorError('MAYFLY_ERR_SANDBOX_CLOSED', 'the sandbox was closed before its guest ran');
       const dispatch = await this.#initialise(vm, layout, cookie);
-      const base = new SharedSnapshot(await vm.snapshot());
+      const plain = await vm.snapshot();
+      const callEntry = Object.freeze({ rip: dispatch, rsp: BigInt(layout.stackPointer) });
+      const base = new SharedSnapshot(plain, await this.#prime(vm, layout, callEntry));
       const version: GuestVersion = {
         driver,
         layout,
         cookie,
         hostFunctions: this.#hostFunctions,
         budget,
-        callEntry: Object.freeze({ rip: dispatch, rsp: BigInt(layout.stackPointer) }),
+        liveCheck,
+        callEntry,
       };
       return new Sandbox({ version, vm, base });
     } catch (error) {
       await vm.close();
       throw error;
     }
+  }
+
+  /**
+   * Takes the warm snapshot: the beginning of a call, paid once per version. It cannot depend on what differs between
+   * calls, the input and the generation. `undefined` where the driver or the guest does not have it.
+   */
+  async #prime(
+    vm: DriverVm,
+    layout: GuestLayout,
+    entry: Partial<GeneralRegisters>,
+  ): Promise<DriverSnapshot | undefined> {
+    const { address, lengthBytes } = layout.peb;
+    return await vm.primeSnapshot?.({
+      entry,
+      untouched: [
+        { address, lengthBytes: Math.max(lengthBytes, PAGE_BYTES) },
+        { address: layout.input.address, lengthBytes: layout.input.lengthBytes },
+      ],
+      deadlineUs: PRIME_DEADLINE_US,
+    });
   }
 
   /** @returns the address of the guest's dispatch function */

@@ -74,8 +74,9 @@ describe.skipIf(!driver)(`the library over KVM${skipReason && ` (skipped: ${skip
       }
   });
 
-  test('a plain invoke is one exit and one run', async () => {
-    const sandbox = await guest('echo');
+  test('a plain invoke is one exit and one run, from the warm snapshot', async () => {
+    const sandbox = await guest('echo', { liveCheck: { oneIn: 3 } });
+    expect(sandbox.warm).toBe(true);
     await sandbox.invoke('Add', [int(1), int(2)], 'int');
     expect(await sandbox.invoke('Add', [int(20), int(22)], 'int')).toMatchObject({
       value: int(42),

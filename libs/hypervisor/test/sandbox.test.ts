@@ -43,7 +43,7 @@ describe('a call', () => {
 
   test('reports the pages that an invoke restored', async () => {
     const sandbox = await evolveFake(FUNCTIONS);
-    await sandbox.call('Count', [], 'long');
+    await sandbox.invoke('Count', [], 'long');
     const report = await sandbox.invoke('Echo', [int(1)], 'int');
     expect(report.dirtyPages).toBeGreaterThan(0);
   });

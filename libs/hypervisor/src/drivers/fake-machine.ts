@@ -1,4 +1,11 @@
-import { type DriverExit, type GeneralRegisters, type MemoryWrite, Rights, type VmPlan } from '../driver.js';
+import {
+  type AddressRange,
+  type DriverExit,
+  type GeneralRegisters,
+  type MemoryWrite,
+  Rights,
+  type VmPlan,
+} from '../driver.js';
 import { PAGE_FAULT, PageFaultBits } from '../exceptions.js';
 
 const PAGE_BYTES = 4096;
@@ -53,6 +60,8 @@ export class FakeMachine {
   readonly plan: VmPlan;
   readonly #memory: Uint8Array;
   readonly #dirty = new Set<number>();
+  #untouched: readonly AddressRange[] = [];
+  #touched = false;
   regs: GeneralRegisters = entryRegisters();
 
   constructor(plan: VmPlan, memory = new Uint8Array(plan.memoryBytes)) {
@@ -85,6 +94,16 @@ export class FakeMachine {
   /** Raises a CPU exception at the current instruction. */
   raise(vector: number, errorCode = 0n, address = 0n): never {
     throw new GuestException(vector, errorCode, address);
+  }
+
+  /** From here on an access of the guest to the pages of these ranges faults, and shows in `touched`. */
+  guardUntouched(ranges: readonly AddressRange[]): void {
+    this.#untouched = ranges;
+    this.#touched = false;
+  }
+
+  get touched(): boolean {
+    return this.#touched;
   }
 
   /** Whether the guest may execute at RIP. */
@@ -130,6 +149,17 @@ export class FakeMachine {
     return pages;
   }
 
+  /** @returns pages that differ from `base` */
+  differingPages(base: Uint8Array): number {
+    let pages = 0;
+    for (let at = 0; at < base.byteLength; at += PAGE_BYTES)
+      if (
+        Buffer.compare(this.#memory.subarray(at, at + PAGE_BYTES), base.subarray(at, at + PAGE_BYTES)) !== 0
+      )
+        pages++;
+    return pages;
+  }
+
   replaceMemory(base: Uint8Array): void {
     this.#memory.set(base);
     this.#dirty.clear();
@@ -141,12 +171,23 @@ export class FakeMachine {
       const region = this.plan.regions.find(
         (candidate) => at >= candidate.address && at < candidate.address + candidate.lengthBytes,
       );
+      if (this.#untouched.some((range) => onSamePages(range, at))) {
+        this.#touched = true;
+        throw new GuestException(PAGE_FAULT, errorBits | 4n, BigInt(at));
+      }
       const rights = region && (region.rights & Rights.STACK_GUARD) === 0 ? region.rights : 0;
       if ((rights & right) !== 0) continue;
       // Bit 0: the page is present, and it is the right that is missing. Bit 2: the guest is at CPL 3.
       throw new GuestException(PAGE_FAULT, errorBits | (rights === 0 ? 0n : 1n) | 4n, BigInt(at));
     }
   }
+}
+
+function onSamePages({ address, lengthBytes }: AddressRange, at: number): boolean {
+  const page = Math.floor(at / PAGE_BYTES);
+  return (
+    page >= Math.floor(address / PAGE_BYTES) && page <= Math.floor((address + lengthBytes - 1) / PAGE_BYTES)
+  );
 }
 
 /** The exit of an exception that nothing in the guest takes. */

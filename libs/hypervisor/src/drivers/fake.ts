@@ -5,6 +5,7 @@ import type {
   DriverVm,
   GeneralRegisters,
   HypervisorDriver,
+  PrimeRequest,
   RunAnswer,
   RunRequest,
   VmPlan,
@@ -33,6 +34,7 @@ export interface FakeDriverOptions {
   readonly program: (plan: VmPlan) => FakeProgram;
 }
 
+const MAX_UNTOUCHED = 16;
 /** Steps between two looks at the event loop, the deadline and the interrupt. */
 const STEPS_PER_TURN = 256;
 
@@ -193,17 +195,43 @@ class FakeVm implements DriverVm {
 
   async snapshot(): Promise<DriverSnapshot> {
     this.#checkIdle();
+    return await this.#exclusively(async () => this.#takeBase(this.#resumable));
+  }
+
+  async primeSnapshot({ entry, untouched, deadlineUs }: PrimeRequest): Promise<DriverSnapshot | undefined> {
+    this.#checkIdle();
+    const base = this.#base;
+    if (!base)
+      throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'priming needs a snapshot, and this VM has none');
+    if (untouched.length < 1 || untouched.length > MAX_UNTOUCHED)
+      throw hypervisorError('MAYFLY_ERR_VM_REQUEST', `untouched holds 1 to ${MAX_UNTOUCHED} ranges`);
+    for (const { address, lengthBytes } of untouched)
+      if (!(lengthBytes > 0 && this.#machine.holds(address, lengthBytes)))
+        throw hypervisorError('MAYFLY_ERR_VM_RANGE', 'an untouched range leaves guest memory');
+    const deadlineMs = deadlineUs ? performance.now() + deadlineUs / 1000 : Number.POSITIVE_INFINITY;
     return await this.#exclusively(async () => {
-      const base: SnapshotState = {
-        plan: this.#machine.plan,
-        program: this.#program,
-        memory: this.#machine.copyMemory(),
-        regs: { ...this.#machine.regs },
-        resumable: this.#resumable,
-      };
-      this.#machine.markClean();
-      this.#base = base;
-      return new FakeSnapshot(base);
+      await turn();
+      this.#restoreBase(base);
+      this.#machine.regs = entryRegisters(entry);
+      this.#outbox.begin(true);
+      this.#machine.guardUntouched(untouched);
+      const primed = await this.#untilTouch(deadlineMs);
+      this.#machine.guardUntouched([]);
+      if (primed) return this.#takeBase(true);
+      this.#restoreBase(base);
+      return undefined;
+    });
+  }
+
+  async compareWithBase(): Promise<number> {
+    this.#checkIdle();
+    const base = this.#base;
+    if (!base)
+      throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'a comparison needs a snapshot, and this VM has none');
+    return await this.#exclusively(async () => {
+      await turn();
+      this.#restoreBase(base);
+      return this.#machine.differingPages(base.memory);
     });
   }
 
@@ -284,6 +312,37 @@ class FakeVm implements DriverVm {
       if (error instanceof GuestException) return exceptionExit(error, rip);
       throw error;
     }
+  }
+
+  /** @returns whether the guest's next instruction touches what priming guards */
+  async #untilTouch(deadlineMs: number): Promise<boolean> {
+    for (;;) {
+      for (let step = 0; step < STEPS_PER_TURN; step++) {
+        if (this.#cancellation(deadlineMs)) return false;
+        const before = { ...this.#machine.regs };
+        const exit = this.#step();
+        if (this.#machine.touched) {
+          this.#machine.regs = before;
+          return true;
+        }
+        if (exit || this.#outbox.entries.length > 0) return false;
+      }
+      await turn();
+    }
+  }
+
+  #takeBase(resumable: boolean): FakeSnapshot {
+    const base: SnapshotState = {
+      plan: this.#machine.plan,
+      program: this.#program,
+      memory: this.#machine.copyMemory(),
+      regs: { ...this.#machine.regs },
+      resumable,
+    };
+    this.#machine.markClean();
+    this.#base = base;
+    this.#resumable = resumable;
+    return new FakeSnapshot(base);
   }
 
   #cancellation(deadlineMs: number): DriverExit | undefined {

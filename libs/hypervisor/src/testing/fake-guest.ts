@@ -34,6 +34,8 @@ export interface FakeGuestOptions {
   readonly functions: Readonly<Record<string, FakeGuestFunction>>;
   /** What initialisation does before it publishes the dispatch function. */
   readonly init?: (guest: FakeGuestContext) => Generator<FakeStep, void, void>;
+  /** What every call does before it looks at its input. */
+  readonly beforeInput?: (guest: FakeGuestContext) => Generator<FakeStep, void, void>;
 }
 
 export interface FakeGuest {
@@ -78,6 +80,7 @@ function* initialise(
 }
 
 function* dispatch(machine: FakeMachine, options: FakeGuestOptions): Generator<FakeStep, void, void> {
+  if (options.beforeInput) yield* options.beforeInput(contextOf(machine));
   const { input, output } = buffersOf(machine);
   const element = popElement(machine, input);
   for (const { address, bytes } of element.removal) machine.write(address, bytes);

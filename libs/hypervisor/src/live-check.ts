@@ -1,0 +1,66 @@
+import type { DriverVm } from './driver.js';
+import { hypervisorError } from './errors.js';
+
+/** A restore that left something behind: a bug of the host, and an alert. */
+export interface ResetMismatch {
+  /** Pages of guest memory that differ from the base right after a restore. */
+  readonly differingPages: number;
+  readonly memoryBytes: number;
+}
+
+export interface LiveCheckOptions {
+  /** One in so many invokes, drawn at random, compares all of guest memory first; 0 for never. @defaultValue 4096 */
+  readonly oneIn?: number;
+  /**
+   * Told of each mismatch, before the invoke that found it rejects. Who has it stops taking work and raises an alert:
+   * other sandboxes of this host may be no cleaner. Must not throw.
+   */
+  readonly onMismatch?: (mismatch: ResetMismatch) => void;
+}
+
+const DEFAULT_ONE_IN = 4096;
+
+/** The check of a clean reset in production: rare, complete, and before a call instead of after it. */
+export class LiveCheck {
+  readonly #oneIn: number;
+  readonly #onMismatch: LiveCheckOptions['onMismatch'];
+
+  /** @throws MAYFLY_ERR_SANDBOX_OPTIONS. */
+  constructor(options: LiveCheckOptions = {}) {
+    const { oneIn = DEFAULT_ONE_IN, onMismatch } = options;
+    if (!Number.isSafeInteger(oneIn) || oneIn < 0) refuse('oneIn', oneIn, 'a whole number, 0 for never');
+    if (onMismatch !== undefined && typeof onMismatch !== 'function')
+      refuse('onMismatch', onMismatch, 'a function');
+    this.#oneIn = oneIn;
+    this.#onMismatch = onMismatch;
+  }
+
+  /** Whether this invoke is one that checks. Drawn, so that a guest cannot tell which. */
+  due(): boolean {
+    return this.#oneIn > 0 && Math.random() * this.#oneIn < 1;
+  }
+
+  /**
+   * Restores and compares; a driver that cannot compare is believed.
+   *
+   * @throws MAYFLY_ERR_RESET_MISMATCH.
+   */
+  async check(vm: DriverVm): Promise<void> {
+    const differingPages = (await vm.compareWithBase?.()) ?? 0;
+    if (differingPages === 0) return;
+    this.#onMismatch?.({ differingPages, memoryBytes: vm.memoryBytes });
+    throw hypervisorError(
+      'MAYFLY_ERR_RESET_MISMATCH',
+      `${differingPages} pages differ from the base right after a restore`,
+      { details: { differingPages } },
+    );
+  }
+}
+
+function refuse(option: string, value: unknown, expected: string): never {
+  throw hypervisorError(
+    'MAYFLY_ERR_SANDBOX_OPTIONS',
+    `liveCheck.${option} is ${String(value)}: expected ${expected}`,
+    { details: { option: `liveCheck.${option}` } },
+  );
+}

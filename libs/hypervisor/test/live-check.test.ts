@@ -1,0 +1,95 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type DriverVm, type HypervisorDriver, loadSandbox, type ResetMismatch } from '../src/index.js';
+import { createFakeDriver, createFakeGuest } from '../src/testing.js';
+import { evolveFake, FUNCTIONS } from './fakes.js';
+
+const int = (value: number) => ({ type: 'int', value }) as const;
+
+/** A driver whose VMs answer comparisons with `pages`. */
+function doubtfulDriver(driver: HypervisorDriver, pages: () => number): HypervisorDriver {
+  const doubt = (vm: DriverVm): DriverVm =>
+    new Proxy(vm, {
+      get: (target, key) => {
+        if (key === 'compareWithBase') return async () => pages();
+        const member = Reflect.get(target, key, target) as unknown;
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+  return {
+    name: 'doubtful',
+    createVm: async (plan) => doubt(await driver.createVm(plan)),
+    createVmFromSnapshot: async (snapshot) => doubt(await driver.createVmFromSnapshot(snapshot)),
+    close: () => driver.close(),
+  };
+}
+
+describe('the live check', () => {
+  test('of a clean sandbox changes nothing', async () => {
+    const sandbox = await evolveFake(FUNCTIONS, { liveCheck: { oneIn: 1 } });
+    for (let round = 0; round < 3; round++)
+      expect((await sandbox.invoke('Count', [], 'long')).value).toEqual({ type: 'long', value: 1n });
+  });
+
+  test('that finds a difference rejects, tells, and takes the sandbox out before its call ran', async () => {
+    const { elf, program } = createFakeGuest({ functions: FUNCTIONS });
+    let pages = 0;
+    const found: ResetMismatch[] = [];
+    const driver = doubtfulDriver(createFakeDriver({ program: () => program }), () => pages);
+    onTestFinished(() => driver.close());
+    const loaded = await loadSandbox(driver, elf, {
+      liveCheck: { oneIn: 1, onMismatch: (mismatch) => found.push(mismatch) },
+    });
+    const sandbox = await loaded.evolve();
+    expect((await sandbox.invoke('Echo', [int(1)], 'int')).outcome).toBe('succeeded');
+    pages = 3;
+    await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toMatchObject({
+      code: 'MAYFLY_ERR_RESET_MISMATCH',
+      details: { differingPages: 3 },
+    });
+    expect(found).toEqual([{ differingPages: 3, memoryBytes: sandbox.memoryBytes }]);
+    expect(sandbox.doubtful).toBe(true);
+    await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toMatchObject({
+      code: 'MAYFLY_ERR_SANDBOX_DOUBTFUL',
+    });
+  });
+
+  test('comes about as often as it says, and never when it is off', async () => {
+    const { elf, program } = createFakeGuest({ functions: FUNCTIONS });
+    let checks = 0;
+    const driver = doubtfulDriver(createFakeDriver({ program: () => program }), () => {
+      checks++;
+      return 0;
+    });
+    onTestFinished(() => driver.close());
+    const run = async (oneIn: number) => {
+      const sandbox = await (await loadSandbox(driver, elf, { liveCheck: { oneIn } })).evolve();
+      checks = 0;
+      for (let round = 0; round < 200; round++) await sandbox.invoke('Echo', [int(1)], 'int');
+      return checks;
+    };
+    expect(await run(0)).toBe(0);
+    const half = await run(2);
+    expect(half).toBeGreaterThan(50);
+    expect(half).toBeLessThan(150);
+  });
+
+  test('holds a kill and a close that come during it', async () => {
+    const sandbox = await evolveFake(FUNCTIONS, { liveCheck: { oneIn: 1 } });
+    const killed = sandbox.invoke('Echo', [int(1)], 'int');
+    expect(sandbox.interruptHandle().kill()).toBe(true);
+    expect((await killed).outcome).toBe('canceled');
+    expect((await sandbox.invoke('Echo', [int(1)], 'int')).outcome).toBe('succeeded');
+    const closed = sandbox.invoke('Echo', [int(1)], 'int');
+    await sandbox.close();
+    expect((await closed).outcome).toBe('canceled');
+  });
+
+  test.each([{ oneIn: -1 }, { oneIn: 1.5 }, { oneIn: Number.NaN }, { onMismatch: 1 as never }])(
+    '%o is refused by name',
+    async (liveCheck) => {
+      await expect(evolveFake(FUNCTIONS, { liveCheck })).rejects.toMatchObject({
+        code: 'MAYFLY_ERR_SANDBOX_OPTIONS',
+      });
+    },
+  );
+});
