@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { fail } from './console.mjs';
-import { which } from './exec.mjs';
+import { root, which } from './exec.mjs';
 import { startProcess } from './processes.mjs';
 
 /** A port that is free right now. */
@@ -27,21 +27,17 @@ export async function startRedis({ dataFolder, runFolder, logFolder }) {
   const port = await freePort();
   const password = randomBytes(24).toString('hex');
   const settings = {
+    include: path.join(root, 'infra/redis/redis.conf'),
     bind: '127.0.0.1',
     port,
     unixsocket: socket,
     unixsocketperm: '700',
     requirepass: password,
     dir: folder,
-    appendonly: 'yes',
-    appendfsync: 'everysec',
-    'maxmemory-policy': 'noeviction',
-    save: '""',
-    'client-output-buffer-limit': 'pubsub 256mb 64mb 60',
     daemonize: 'no',
   };
   const file = path.join(runFolder, 'redis.conf');
-  const text = Object.entries(settings).map(([key, value]) => `${key} ${value}\n`);
+  const text = Object.entries(settings).map(([key, value]) => `${key} "${value}"\n`);
   writeFileSync(file, text.join(''), { mode: 0o600 });
   const child = startProcess('redis', program, [file], { logFolder, cwd: folder });
   return { ...child, url: `redis+unix://default:${password}@localhost${socket}`, socket, port };
