@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest';
+import { readCorpus } from './src/corpus.js';
+import { fuzz } from './src/fuzzer.js';
+import { Random } from './src/random.js';
+import { type FuzzTarget, judge, must } from './src/target.js';
+import { TARGETS } from './src/targets/index.js';
+
+/** The same inputs each time; `npm run fuzz` takes others. */
+const SEED = 4;
+const SECONDS = 2;
+
+describe.each(TARGETS)('$name', (target) => {
+  test('every kept input is answered or refused by name', () => {
+    const corpus = readCorpus(target.name);
+    expect(corpus.length).toBeGreaterThan(0);
+    for (const input of corpus) expect(judge(target, input).finding).toBeUndefined();
+  });
+
+  test('mutations of the kept inputs are answered or refused by name', () => {
+    const report = fuzz(target, { seed: SEED, seconds: SECONDS, corpus: readCorpus(target.name) });
+    expect(report.finding).toBeUndefined();
+    expect(report.inputs).toBeGreaterThan(readCorpus(target.name).length);
+    expect(report.answers).toBeGreaterThan(1);
+  });
+});
+
+describe('the fuzzer', () => {
+  const target = (run: (input: Uint8Array) => string): FuzzTarget => ({ name: 'own', format: 'bytes', run });
+  const corpus = [Uint8Array.from(Buffer.from('a longer input than one byte'))];
+
+  test('finds an error that has no name, and the input that brings it', () => {
+    const brittle = target((input) => {
+      if (input[3] === 0) throw new TypeError('no');
+      return 'fine';
+    });
+    const { finding } = fuzz(brittle, { seed: SEED, seconds: 10, corpus });
+    expect(finding?.input[3]).toBe(0);
+    expect(finding?.text).toContain('TypeError: no');
+  });
+
+  test('finds an answer that must not be', () => {
+    const wrong = target((input) => {
+      must(input.byteLength === corpus[0]?.byteLength, 'the length changed');
+      return 'fine';
+    });
+    expect(fuzz(wrong, { seed: SEED, seconds: 10, corpus }).finding?.text).toContain('the length changed');
+  });
+
+  test('finds an input that makes the process grow', () => {
+    const kept: Uint8Array[] = [];
+    const greedy = target(() => {
+      kept.push(new Uint8Array(80 * 1024 * 1024));
+      return 'fine';
+    });
+    expect(fuzz(greedy, { seed: SEED, seconds: 10, corpus }).finding?.text).toMatch(/used \d+ bytes/);
+  });
+
+  test('makes the same inputs of the same seed', () => {
+    const draw = (seed: number) => {
+      const random = new Random(seed);
+      return Array.from({ length: 20 }, () => random.uint32());
+    };
+    expect(draw(7)).toEqual(draw(7));
+    expect(draw(7)).not.toEqual(draw(8));
+  });
+});
