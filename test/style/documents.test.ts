@@ -1,0 +1,36 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { read, root } from './markdown.js';
+import { sourceFiles } from './source-files.js';
+
+const documents = sourceFiles('*.md').filter((file) => existsSync(path.join(root, file)));
+
+test('links between documents lead to files that exist', () => {
+  expect(documents.length).toBeGreaterThan(8);
+  const broken = documents.flatMap((file) =>
+    [...read(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)]
+      .map(([, target = '']) => target)
+      .filter((target) => !existsSync(path.join(root, path.dirname(file), target)))
+      .map((target) => `${target} in ${file}`),
+  );
+  expect(broken).toEqual([]);
+});
+
+test('commands that documents name are scripts of package.json', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const named = documents.flatMap((file) =>
+    [...read(file).matchAll(/\bnpm (?:run (?:-s )?([a-z-]+)|(start|test)\b)/g)].map(
+      ([, run, short]) => run ?? short ?? '',
+    ),
+  );
+  expect(named.length).toBeGreaterThan(3);
+  expect([...new Set(named)].filter((name) => !(name in scripts))).toEqual([]);
+});
+
+test('scripts of package.json run files that exist', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const files = Object.values(scripts).flatMap((line) => line.match(/\S+\.mjs/g) ?? []);
+  expect(files.length).toBeGreaterThan(3);
+  expect(files.filter((file) => !existsSync(path.join(root, file)))).toEqual([]);
+});
