@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import type { DriverExit, HypervisorDriver } from '../../src/index.js';
+import { assemble, LeakVm, PLACE, type Start, startKvm, words } from './support.js';
+
+const { driver, skipped } = await startKvm();
+
+/** Input 0 shows: counts in RAX and halts. Others leave something pending, by number. */
+const PENDING: readonly [name: string, code: string, exit: Partial<DriverExit>][] = [
+  ['a single step', 'pushfq\norl $0x100, (%rsp)\npopfq\nnop\nnop', { kind: 'exception', vector: 1 }],
+  ['an IN whose value never came', 'inb $0x60, %al', { kind: 'io-in', port: 0x60 }],
+  ['a wide IN', 'movl $0x60, %edx\ninl %dx, %eax', { kind: 'io-in', port: 0x60 }],
+  ['an OUT that nobody answered', 'movl $200, %edx\noutl %eax, %dx', { kind: 'io-out', port: 200 }],
+  ['a breakpoint', 'int3', { kind: 'exception', vector: 3 }],
+  ['an undefined instruction', 'ud2', { kind: 'exception', vector: 6 }],
+  ['a page fault', 'movq 0, %rax', { kind: 'exception', vector: 14 }],
+  ['a page fault on the stack', 'xorl %esp, %esp\npushq %rax', { kind: 'exception', vector: 14 }],
+  [
+    'an x87 exception',
+    'pushq $0\nfldcw (%rsp)\nfld1\nfldz\nfdivrp\nfwait',
+    { kind: 'exception', vector: 16 },
+  ],
+  ['an SSE exception', 'pushq $0\nldmxcsr (%rsp)\ndivss %xmm0, %xmm0', { kind: 'exception', vector: 19 }],
+  ['a spin up to its deadline', 'jmp .', { kind: 'cancelled', by: 'deadline' }],
+];
+
+const CODE = `
+  movl ${PLACE.input}, %eax
+  ${PENDING.map((_, i) => `cmpl $${i + 1}, %eax\nje case${i + 1}`).join('\n')}
+  movl $7, %ecx
+  1: decl %ecx
+  jnz 1b
+  movl $1, ${PLACE.report}
+  hlt
+  ${PENDING.map(([, code], i) => `case${i + 1}: ${code}\nhlt`).join('\n')}
+`;
+
+describe.skipIf(!driver)(`what a call leaves pending${skipped}`, () => {
+  test.each<Start>(['plain', 'warm'])('does not come out in the next call (%s start)', async (start) => {
+    const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
+    const clean = await vm.show();
+    for (const [index, [name, , exit]] of PENDING.entries()) {
+      const deadlineUs = exit.kind === 'cancelled' ? 3000 : 10_000_000;
+      expect((await vm.call(words(index + 1), deadlineUs)).exit, name).toMatchObject(exit);
+      expect(await vm.show(), `after ${name}`).toEqual(clean);
+    }
+  });
+
+  test.each<Start>(['plain', 'warm'])(
+    'a kill that comes late does not reach the next call (%s start)',
+    async (start) => {
+      const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
+      for (let round = 0; round < 50; round++) {
+        const running = vm.call(words(0));
+        vm.vm.interrupt.kill();
+        expect(['halt', 'cancelled']).toContain((await running).exit.kind);
+        await vm.show();
+      }
+    },
+  );
+});
