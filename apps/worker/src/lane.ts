@@ -1,6 +1,7 @@
 import { ASYNC_QUEUE, isMayflyError, QUEUE_PREFIX, SYNC_QUEUE } from '@mayfly/contracts';
 import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { FetchAheadWorker } from './fetch-ahead.js';
 import type { Lane as LaneName } from './permits.js';
 import type { JobView, Processor, StopReason } from './processor.js';
 
@@ -29,7 +30,7 @@ export interface LaneOptions {
 /** One queue's consumer: turns BullMQ's jobs into the processor's, and how they ended into BullMQ's words. */
 export class Lane {
   readonly #options: LaneOptions;
-  readonly #worker: Worker;
+  readonly #worker: Worker | FetchAheadWorker;
   /** By job id. */
   readonly #running = new Map<string, AbortController>();
   #loop: Promise<void> | undefined;
@@ -37,10 +38,9 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options;
     const { queue, maxStalledCount } = LANES[options.name];
-    this.#worker = new Worker(queue, (job, token) => this.#process(job, token), {
-      connection: options.redis,
-      prefix: QUEUE_PREFIX,
-      name: options.workerId,
+    const process = (job: Job, token: string | undefined) => this.#process(job, token);
+    const { redis, workerId } = options;
+    const settings = {
       autorun: false,
       concurrency: options.jobsAtOnce,
       lockDuration: LOCK_DURATION_MS,
@@ -50,7 +50,17 @@ export class Lane {
       drainDelay: 5,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 1000 },
-    });
+    };
+    // Fetching ahead is for queues without delayed jobs; an async job's next attempt is one.
+    this.#worker =
+      options.name === 'sync'
+        ? new FetchAheadWorker(queue, process, { ...settings, redis, workerId })
+        : new Worker(queue, process, {
+            ...settings,
+            connection: redis,
+            prefix: QUEUE_PREFIX,
+            name: workerId,
+          });
     this.#worker.on('lockRenewalFailed', (jobIds) => this.#stop(jobIds, 'lost'));
     this.#worker.on('failed', (job, error) => this.#failed(job, error));
     this.#worker.on('error', (error) => options.onError(error, { lane: options.name }));

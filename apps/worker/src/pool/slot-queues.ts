@@ -45,7 +45,8 @@ export class SlotQueues {
       return;
     }
     queue.calls.push(call);
-    this.#timer ??= setInterval(() => this.#check(), HELD_UP_MS);
+    // Timers come first in a turn of the event loop: calls that ended while it was busy are told only after them.
+    this.#timer ??= setInterval(() => setImmediate(() => this.#check()), HELD_UP_MS);
   }
 
   /** The call has ended. Harmless for one that was revoked. */
