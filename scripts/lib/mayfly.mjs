@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fail, say } from './console.mjs';
@@ -16,14 +17,16 @@ const READY_TIMEOUT_MS = 60_000;
 
 /** Redis (unless MAYFLY_REDIS_URL names one), gateway and worker on this machine. */
 export async function startMayfly() {
-  const dataFolder = path.resolve(process.env.MAYFLY_DATA_DIR ?? path.join(root, '.mayfly'));
+  const dataFolder = path.resolve(process.env.MAYFLY_DATA_DIR || path.join(root, '.mayfly'));
   const logFolder = path.join(dataFolder, 'logs');
   const runFolder = socketFolder(dataFolder);
   for (const folder of [dataFolder, logFolder, runFolder])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const tenantKey = process.env.MAYFLY_TENANT_KEY ?? keptKey(path.join(dataFolder, 'tenant-key'));
-  const port = process.env.MAYFLY_PORT ?? '8080';
+  checkOwn(runFolder);
+  const tenantKey = process.env.MAYFLY_TENANT_KEY || keptKey(path.join(dataFolder, 'tenant-key'));
+  const port = process.env.MAYFLY_PORT || '8080';
   const url = `http://127.0.0.1:${port}`;
+  await checkFree(port);
 
   const started = [];
   const stop = async () => {
@@ -74,6 +77,26 @@ function socketFolder(dataFolder) {
   if (inside.length <= SOCKET_FOLDER_LENGTH) return inside;
   const name = createHash('sha256').update(dataFolder).digest('hex').slice(0, 16);
   return path.join(os.tmpdir(), `mayfly-${process.getuid?.() ?? 0}-${name}`);
+}
+
+/** Sockets and the password of Redis lie there, and below the temporary folder anybody can have made it first. */
+function checkOwn(folder) {
+  const { uid, mode } = lstatSync(folder);
+  const isOwn = uid === process.getuid?.() && (mode & 0o077) === 0;
+  if (!isOwn) fail(`${folder} has to be a folder that nobody else can enter: remove it, or chmod 700.`);
+}
+
+/** What listens on the gateway's port already would answer in its place, and be shown the tenant key. */
+async function checkFree(port) {
+  const server = createServer();
+  await new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port: Number(port), host: '127.0.0.1' }, () => server.close(resolve));
+  }).catch((error) =>
+    fail(
+      `Port ${port} of 127.0.0.1 cannot be used (${error.code}): is Mayfly running? MAYFLY_PORT names another.`,
+    ),
+  );
 }
 
 /** The tenant key of this data directory, made on the first start. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import path from 'node:path';
 import { fail } from './console.mjs';
 import { root, which } from './exec.mjs';
@@ -15,6 +15,16 @@ async function freePort() {
   return port;
 }
 
+/** Two servers would write the same append-only file, and the first to end would take the other's socket away. */
+async function checkUnused(socket, dataFolder) {
+  const isUsed = await new Promise((resolve) => {
+    const connection = createConnection(socket);
+    connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    connection.once('connect', () => connection.destroy());
+  });
+  if (isUsed) fail(`${dataFolder} is in use by another Mayfly: stop it, or name another by MAYFLY_DATA_DIR.`);
+}
+
 /**
  * Mayfly's own Redis: its socket, its loopback port, its data directory, a password of its own for each start.
  * Settings are those that a queue needs (append-only file, no eviction); nothing of the system's Redis is touched.
@@ -22,8 +32,9 @@ async function freePort() {
 export async function startRedis({ dataFolder, runFolder, logFolder }) {
   const program = which('redis-server') ?? which('valkey-server') ?? fail('No redis-server on PATH.');
   const folder = path.join(dataFolder, 'redis');
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const socket = path.join(runFolder, 'redis.sock');
+  await checkUnused(socket, dataFolder);
   const port = await freePort();
   const password = randomBytes(24).toString('hex');
   const settings = {

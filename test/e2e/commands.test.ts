@@ -1,17 +1,26 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { freePort, kvmWorks, root } from '../helpers/mayfly.js';
 
-/** A command of `package.json`, as a newcomer runs it. */
-async function command(script: string, args: readonly string[]) {
+async function newDataDir(): Promise<string> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'mf-cmd-'));
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
-  const port = await freePort();
+  return dataDir;
+}
+
+/** A command of `package.json`, as a newcomer runs it. */
+async function command(
+  script: string,
+  args: readonly string[],
+  place: { dataDir?: string; port?: number } = {},
+) {
+  const { dataDir = await newDataDir(), port = await freePort() } = place;
   const child = spawn(process.execPath, [path.join(root, 'scripts', script), ...args], {
     env: { ...process.env, MAYFLY_DATA_DIR: dataDir, MAYFLY_PORT: `${port}`, MAYFLY_REDIS_URL: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -48,6 +57,43 @@ describe.skipIf(!kvmWorks)('npm start (needs /dev/kvm)', () => {
     start.child.kill('SIGINT');
     expect((await start.exited)[0], start.output()).toBe(0);
     for (const pid of processesIn(start.output())) expect(existsSync(`/proc/${pid}`)).toBe(false);
+  }, 120_000);
+});
+
+describe('npm start beside what runs already', () => {
+  const listening = async (where: { port: number } | { path: string }) => {
+    const server = createServer().listen(where);
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+  };
+
+  it('refuses a port that somebody listens on, and shows nobody its key', async () => {
+    const port = await freePort();
+    await listening({ port });
+    const start = await command('start.mjs', ['--exit'], { port });
+    expect((await start.exited)[0]).toBe(1);
+    expect(start.output()).toContain(`Port ${port} of 127.0.0.1 cannot be used (EADDRINUSE)`);
+    expect(processesIn(start.output())).toEqual([]);
+  }, 120_000);
+
+  it('refuses a data directory whose Redis runs', async () => {
+    const dataDir = await newDataDir();
+    await mkdir(path.join(dataDir, 'run'), { mode: 0o700 });
+    await listening({ path: path.join(dataDir, 'run/redis.sock') });
+    const start = await command('start.mjs', ['--exit'], { dataDir });
+    expect((await start.exited)[0]).toBe(1);
+    expect(start.output()).toContain(`${dataDir} is in use by another Mayfly`);
+    expect(processesIn(start.output())).toEqual([]);
+  }, 120_000);
+
+  it('refuses a folder for sockets that others can enter', async () => {
+    const dataDir = await newDataDir();
+    await mkdir(path.join(dataDir, 'run'));
+    await chmod(path.join(dataDir, 'run'), 0o755);
+    const start = await command('start.mjs', ['--exit'], { dataDir });
+    expect((await start.exited)[0]).toBe(1);
+    expect(start.output()).toContain('nobody else can enter');
+    expect(processesIn(start.output())).toEqual([]);
   }, 120_000);
 });
 
