@@ -94,7 +94,8 @@ const SETTINGS: { readonly [K in keyof WorkerConfig]: Setting<WorkerConfig[K]> }
 
 /**
  * Reads the worker's configuration. Pure; the result is frozen.
- * @throws MAYFLY_ERR_CONFIG with every problem, one a line: a bad value, a missing one, an unknown `MAYFLY_WORKER_*`.
+ * @throws MAYFLY_ERR_CONFIG with every problem, one a line: a bad value, a missing one, an unknown `MAYFLY_WORKER_*`. A
+ * secret's text is in none of them.
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): WorkerConfig {
   const settings = Object.entries(SETTINGS) as [keyof WorkerConfig, Setting<unknown>][];
@@ -113,7 +114,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): W
     }
     const parsed = parse(raw);
     if ('value' in parsed) values[field] = parsed.value;
-    else problems.push(`${variable}=${JSON.stringify(raw)}: expected ${parsed.expected}`);
+    else problems.push(`${variable}=${shown(variable, raw)}: expected ${parsed.expected}`);
   }
   const config = values as WorkerConfig;
   const callsInFlight = config.slots + config.callsAhead;
@@ -124,6 +125,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): W
   if (problems.length > 0)
     throw workerError('MAYFLY_ERR_CONFIG', problems.join('\n'), { details: { problems } });
   return Object.freeze(config);
+}
+
+/** A password can stand in the URL. */
+function shown(variable: string, raw: string): string {
+  return variable === SETTINGS.redisUrl.variable ? '(not shown)' : JSON.stringify(raw);
 }
 
 function path(raw: string): Parsed<string> {

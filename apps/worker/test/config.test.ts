@@ -51,7 +51,7 @@ test.each([
   [
     'a Redis of another kind',
     { MAYFLY_REDIS_URL: 'http://x' },
-    'MAYFLY_REDIS_URL="http://x": expected redis://',
+    'MAYFLY_REDIS_URL=(not shown): expected redis://',
   ],
   ['an unknown variable', { ...REQUIRED, MAYFLY_WORKER_SLOT: '2' }, 'MAYFLY_WORKER_SLOT: unknown variable'],
   ['no slots', { ...REQUIRED, MAYFLY_WORKER_SLOTS: '0' }, 'expected an integer from 1 to 1024'],

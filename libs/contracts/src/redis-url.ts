@@ -16,7 +16,16 @@ const DEFAULT_PORT = 6379;
  * Returns undefined when the text is none of them.
  */
 export function parseRedisUrl(text: string): RedisAddress | undefined {
-  if (!URL.canParse(text)) return undefined;
+  try {
+    return addressOf(text);
+  } catch (error) {
+    // Neither a text that is no URL nor a `%` that begins no escape is a Redis.
+    if (error instanceof TypeError || error instanceof URIError) return undefined;
+    throw error;
+  }
+}
+
+function addressOf(text: string): RedisAddress | undefined {
   const url = new URL(text);
   const credentials = {
     ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
