@@ -67,6 +67,14 @@ export const COPY_WORD = program('copy-word', [
   hlt,
 ]);
 
+/** Counts at the bottom of the stack, before it copies the first word of data to the second. */
+export const COUNT_THEN_COPY = program('count-then-copy', [
+  ['incq 0x6000', '48ff042500600000', (m) => m.writeWord(PLACE.stack, m.readWord(PLACE.stack) + 1n)],
+  loadWord,
+  ['movq %rax, 0x2008', '4889042508200000', (m) => m.writeWord(data + 8, m.regs.rax)],
+  hlt,
+]);
+
 /** Counts in the first word of data. */
 export const COUNT = program('count', [count, hlt]);
 
@@ -214,6 +222,7 @@ export const ALL_PROGRAMS = [
   INPUT_BYTE,
   INPUT_DWORD,
   COPY_WORD,
+  COUNT_THEN_COPY,
   COUNT,
   COUNT_ASK_COUNT,
   ASK_AND_TELL,
