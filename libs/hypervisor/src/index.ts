@@ -16,6 +16,7 @@ export { Hypervisor } from './hypervisor.js';
 export type { InterruptHandle } from './interrupt-handle.js';
 export type { LiveCheckOptions, ResetMismatch } from './live-check.js';
 export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
+export type { InitData } from './memory/init-data.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {

@@ -25,6 +25,7 @@ import {
 import { Hypervisor } from './hypervisor.js';
 import { LiveCheck, type LiveCheckOptions } from './live-check.js';
 import { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
+import { type InitData, type ResolvedInitData, resolveInitData } from './memory/init-data.js';
 import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
 import { DISPATCH_POINTER_OFFSET } from './memory/peb.js';
 import { COOKIE_BYTES, planVm } from './memory/plan.js';
@@ -35,6 +36,8 @@ import { SharedSnapshot } from './shared-snapshot.js';
 export interface SandboxOptions {
   /** @defaultValue DEFAULT_MEMORY of the contracts; buffers below 8 KiB are raised to it (guest-abi 1.1) */
   readonly memory?: Partial<MemorySizes>;
+  /** Bytes for the guest, at the place that its PEB names. @defaultValue none */
+  readonly initData?: InitData;
   /** What the guest's logger sends at most. @defaultValue what RUST_LOG asks for (guest-abi 4.4), else error */
   readonly logLevel?: LogLevel;
   /** Time for the guest's initialisation. @defaultValue 10_000 */
@@ -93,15 +96,35 @@ export async function loadSandbox(
   const memory = resolveMemory(options.memory);
   const budget = resolveBudget(options.budget);
   const liveCheck = new LiveCheck(options.liveCheck);
+  const initData = resolveInitData(options.initData);
   const image = checkElf(elf);
-  layoutMemory({ imageBytes: image.imageBytes, memory, hostFunctionsBytes: PAGE_BYTES });
-  return new UninitializedSandbox({ driver, image, memory, maxLogLevel, initTimeoutMs, budget, liveCheck });
+  layoutMemory({
+    imageBytes: image.imageBytes,
+    memory,
+    hostFunctionsBytes: PAGE_BYTES,
+    initData: partOf(initData),
+  });
+  return new UninitializedSandbox({
+    driver,
+    image,
+    memory,
+    initData,
+    maxLogLevel,
+    initTimeoutMs,
+    budget,
+    liveCheck,
+  });
+}
+
+function partOf(initData: ResolvedInitData | undefined) {
+  return initData && { lengthBytes: initData.bytes.byteLength, rights: initData.rights };
 }
 
 interface LoadedGuest {
   readonly driver: HypervisorDriver;
   readonly image: ElfImage;
   readonly memory: MemorySizes;
+  readonly initData: ResolvedInitData | undefined;
   readonly maxLogLevel: number;
   readonly initTimeoutMs: number;
   readonly budget: CallBudget;
@@ -177,7 +200,7 @@ export class UninitializedSandbox {
   }
 
   async #evolve(): Promise<Sandbox> {
-    const { driver, image, memory, budget, liveCheck } = this.#guest;
+    const { driver, image, memory, initData, budget, liveCheck } = this.#guest;
     const hostFunctions = encodeHostFunctionDetails(
       new Map([...this.#hostFunctions].map(([name, { signature }]) => [name, signature])),
     );
@@ -190,9 +213,12 @@ export class UninitializedSandbox {
       imageBytes: image.imageBytes,
       memory,
       hostFunctionsBytes: Math.max(PAGE_BYTES, hostFunctions.byteLength),
+      initData: partOf(initData),
     });
     const cookie = randomBytes(COOKIE_BYTES);
-    const vm = await driver.createVm(planVm({ image, layout, hostFunctions, cookie }));
+    const vm = await driver.createVm(
+      planVm({ image, layout, hostFunctions, cookie, initData: initData?.bytes }),
+    );
     this.#vm = vm;
     try {
       if (this.#closeRequested)

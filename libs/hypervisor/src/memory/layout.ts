@@ -29,6 +29,8 @@ export interface GuestLayout {
   readonly heap: LayoutPart;
   readonly guard: LayoutPart;
   readonly stack: LayoutPart;
+  /** Behind the stack; `lengthBytes` 0 and no region when there is none. */
+  readonly initData: LayoutPart;
   readonly memoryBytes: number;
   /** Stack pointer of every entry. */
   readonly stackPointer: number;
@@ -42,6 +44,8 @@ export interface LayoutInput {
   readonly memory: MemorySizes;
   /** Size of the host function definitions, at least a page. */
   readonly hostFunctionsBytes: number;
+  /** Absent: none. */
+  readonly initData?: { readonly lengthBytes: number; readonly rights: number } | undefined;
 }
 
 /** Rounds up to whole pages. */
@@ -50,8 +54,8 @@ export function roundUpToPages(lengthBytes: number): number {
 }
 
 /**
- * Lays guest memory out as guest-abi 1.1 says; the page-table area counts the guard page, too (guest-abi
- * Appendix B). Sizes were checked by `resolveMemory` and `checkElf`.
+ * Lays guest memory out as guest-abi 1.1 says; the page-table area counts guard page and init data, too
+ * (guest-abi Appendix B). Sizes were checked by `resolveMemory` and `checkElf`.
  *
  * @throws MAYFLY_ERR_MEMORY_TOO_BIG when the whole is larger than 1 GiB.
  */
@@ -66,6 +70,7 @@ export function layoutMemory(input: LayoutInput): GuestLayout {
     heapBytes,
     PAGE_BYTES,
     stackBytes,
+    input.initData?.lengthBytes ?? 0,
   ];
   const counted = sizes.reduce((sum, size) => sum + roundUpToPages(size), 0);
   const tablePages = Math.ceil((counted + PAGE_TABLE_OVERHEAD_BYTES) / PAGE_TABLE_SPAN_BYTES) + 3;
@@ -87,6 +92,10 @@ export function layoutMemory(input: LayoutInput): GuestLayout {
   const heap = place(heapBytes, READ | WRITE);
   const guard = place(PAGE_BYTES, READ | STACK_GUARD);
   const stack = place(roundUpToPages(stackBytes), READ | WRITE);
+  const stackTop = next;
+  const initData = input.initData
+    ? place(input.initData.lengthBytes, input.initData.rights)
+    : { address: stackTop, lengthBytes: 0 };
 
   if (next > LIMITS.guestMemoryBytes)
     throw hypervisorError(
@@ -104,8 +113,9 @@ export function layoutMemory(input: LayoutInput): GuestLayout {
     heap,
     guard,
     stack,
+    initData,
     memoryBytes: next,
-    stackPointer: next - INITIAL_STACK_GAP_BYTES,
+    stackPointer: stackTop - INITIAL_STACK_GAP_BYTES,
     regions,
   };
 }

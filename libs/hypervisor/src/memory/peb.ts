@@ -17,10 +17,11 @@ export function encodePeb(layout: GuestLayout, cookieSeed: bigint): Uint8Array {
   u64(0x10, layout.code.address);
   pair(0x18, layout.input);
   pair(0x28, layout.output);
-  pair(0x38, { lengthBytes: 0, address: layout.memoryBytes });
+  pair(0x38, layout.initData);
   pair(0x48, layout.heap);
   u64(0x58, layout.stack.address);
-  u64(0x60, layout.memoryBytes);
+  // The end of the stack itself, also where init data lies behind it: there the reference is off (guest-abi 3).
+  u64(0x60, layout.stack.address + layout.stack.lengthBytes);
   pair(0x68, layout.hostFunctions);
   return bytes;
 }

@@ -15,10 +15,12 @@ export interface PlanInput {
   readonly hostFunctions: Uint8Array;
   /** 16 random bytes at the lowest stack address (guest-abi 1.5). */
   readonly cookie: Uint8Array;
+  /** Fits its part of the layout; absent where that is empty. */
+  readonly initData?: Uint8Array | undefined;
 }
 
 /** Everything a driver needs to build the guest's VM: regions and bytes (guest-abi 1, 3). */
-export function planVm({ image, layout, hostFunctions, cookie }: PlanInput): VmPlan {
+export function planVm({ image, layout, hostFunctions, cookie, initData }: PlanInput): VmPlan {
   const load: MemoryWrite[] = [
     ...loadElf(image, layout.code.address),
     { address: layout.peb.address, bytes: encodePeb(layout, randomBytes(8).readBigUInt64LE()) },
@@ -26,6 +28,7 @@ export function planVm({ image, layout, hostFunctions, cookie }: PlanInput): VmP
     emptyStack(layout.input),
     emptyStack(layout.output),
     { address: layout.stack.address, bytes: cookie },
+    ...(initData ? [{ address: layout.initData.address, bytes: initData }] : []),
   ];
   return {
     memoryBytes: layout.memoryBytes,
