@@ -1,6 +1,6 @@
 import type { BlobStore } from '@mayfly/blobs';
 import { type FunctionRef, isMayflyError, LIMITS } from '@mayfly/contracts';
-import { guestInitFailure, type HypervisorDriver, loadSandbox } from '@mayfly/hypervisor';
+import { guestInitFailure, type HypervisorDriver, loadSandbox, type ResetMismatch } from '@mayfly/hypervisor';
 import { logTail } from './log-tail.js';
 import type { BuildResult, ImageBuilder, InitFailure } from './pool/guest-image.js';
 
@@ -8,6 +8,8 @@ export interface HypervisorImageBuilderOptions {
   readonly driver: HypervisorDriver;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly initTimeoutMs: number;
+  /** A restore left something behind: nothing of this host can be trusted with another call. */
+  readonly onMismatch?: (mismatch: ResetMismatch) => void;
 }
 
 /** Artifact from the blob store (its hash is checked there) → load → initialise → snapshot. */
@@ -19,10 +21,14 @@ export class HypervisorImageBuilder implements ImageBuilder {
   }
 
   async build(ref: FunctionRef): Promise<BuildResult> {
-    const { driver, blobs, initTimeoutMs } = this.#options;
+    const { driver, blobs, initTimeoutMs, onMismatch } = this.#options;
     const elf = await blobs.get(ref.tenant, ref.artifactSha256, { limitBytes: LIMITS.artifactBytes });
     try {
-      const loaded = await loadSandbox(driver, elf, { memory: ref.memory, initTimeoutMs });
+      const loaded = await loadSandbox(driver, elf, {
+        memory: ref.memory,
+        initTimeoutMs,
+        ...(onMismatch && { liveCheck: { onMismatch } }),
+      });
       const sandbox = await loaded.evolve();
       return { ok: true, image: await sandbox.snapshot(), sandbox };
     } catch (error) {
