@@ -461,6 +461,15 @@ describe('POST /invoke', () => {
     });
   });
 
+  it('refuses arguments that the input buffer of the version cannot hold with 413', async () => {
+    const gateway = await gatewayWithEcho();
+    const response = await gateway.invoke({ function: 'echo', args: ['A'.repeat(1_398_104)] });
+    expect([response.status, (await response.json()).limit]).toEqual([
+      413,
+      { name: 'inputBytes', value: 2 ** 20 },
+    ]);
+  });
+
   it('runs the latest version unless one is named', async () => {
     const gateway = await gatewayWithEcho();
     const timeouts = [101, 102, 103];
@@ -549,8 +558,10 @@ describe('POST /invoke/{fn}', () => {
             body: await gateway.blobs.get('default', input.sha256, { limitBytes: input.lengthBytes }),
           }
         : { outcome: 'protocol' };
+    const memory = { inputBytes: 2 ** 22, outputBytes: 2 ** 22 };
+    expect((await gateway.upload('roomy', { ...ECHO_MANIFEST, memory })).ok).toBe(true);
     const body = Buffer.alloc(3_000_000, 'body ');
-    const response = await raw(gateway, 'echo', body);
+    const response = await raw(gateway, 'roomy', body);
     expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
   });
 
@@ -607,6 +618,15 @@ describe('POST /invoke/{fn}', () => {
     const gateway = await gatewayWithEcho();
     const response = await raw(gateway, 'echo', Buffer.alloc(6 * 1024 * 1024 + 1));
     expect([response.status, (await response.json()).limit.name]).toEqual([413, 'invocationBodyBytes']);
+  });
+
+  it('refuses a body that the input buffer of the version cannot hold with 413', async () => {
+    const gateway = await gatewayWithEcho();
+    const response = await raw(gateway, 'echo', Buffer.alloc(2 ** 20 + 1));
+    expect([response.status, (await response.json()).limit]).toEqual([
+      413,
+      { name: 'inputBytes', value: 2 ** 20 },
+    ]);
   });
 });
 

@@ -1,9 +1,10 @@
-import type { JsonValue, ReturnType } from '@mayfly/contracts';
+import type { JsonValue, Manifest, ParameterType, ReturnType } from '@mayfly/contracts';
 import { invalidRequest, notFound } from '../errors.js';
 import type { StoredVersion } from '../registry/stored-version.js';
 import type { InvokeBody } from '../schemas/invoke.js';
-import { isTyped, parseArguments } from './arguments.js';
+import { type Argument, isTyped, parseArguments } from './arguments.js';
 import { chooseEntrypoint, signatureOf } from './entrypoint.js';
+import { checkRoom, payloadBytes } from './room.js';
 
 export interface EnvelopeCall {
   readonly entrypoint: string;
@@ -15,7 +16,7 @@ export interface EnvelopeCall {
 /**
  * Reads the envelope of `POST /invoke` against the version's manifest. An entrypoint that the manifest does not list
  * can be called when the envelope says all itself: typed `args` and `returns`.
- * @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST, MAYFLY_ERR_GATEWAY_NOT_FOUND
+ * @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST, MAYFLY_ERR_GATEWAY_NOT_FOUND, MAYFLY_ERR_GATEWAY_TOO_LARGE
  */
 export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): EnvelopeCall {
   const entrypoint = chooseEntrypoint(manifest, body.entrypoint, '/entrypoint');
@@ -32,7 +33,7 @@ export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): Env
         pointer: '/returns',
         detail: 'required: no signature of the entrypoint is known',
       });
-    return { entrypoint, args: parseArguments(args, undefined), returns, timeoutMs };
+    return { entrypoint, args: parseRoomy(args, undefined, manifest), returns, timeoutMs };
   }
   if (body.returns !== undefined && body.returns !== signature.returns)
     throw invalidRequest({
@@ -41,8 +42,18 @@ export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): Env
     });
   return {
     entrypoint,
-    args: parseArguments(args, signature.params),
+    args: parseRoomy(args, signature.params, manifest),
     returns: returns ?? signature.returns,
     timeoutMs,
   };
+}
+
+function parseRoomy(
+  args: readonly Argument[],
+  params: readonly ParameterType[] | undefined,
+  manifest: Manifest,
+): JsonValue[] {
+  const parsed = parseArguments(args, params);
+  checkRoom(payloadBytes(parsed), manifest);
+  return parsed;
 }

@@ -3,6 +3,7 @@ import { LIMITS, type Manifest } from '@mayfly/contracts';
 import { invalidRequest, notFound } from '../errors.js';
 import type { AnswerShape } from './call.js';
 import { chooseEntrypoint, signatureOf } from './entrypoint.js';
+import { checkRoom } from './room.js';
 
 export interface RawCall {
   readonly entrypoint: string;
@@ -34,8 +35,12 @@ export function readRawCall(manifest: Manifest, named: string | undefined): RawC
   return { entrypoint, takes, returns, shape: { raw: true, contentType: mediaType(returns, contentType) } };
 }
 
-/** A string argument reaches the guest as UTF-8. @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST */
-export function checkRawBody(takes: 'bytes' | 'string', body: Buffer): void {
+/**
+ * A string argument reaches the guest as UTF-8, and a body needs the room of the version's input buffer.
+ * @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST, MAYFLY_ERR_GATEWAY_TOO_LARGE
+ */
+export function checkRawBody(takes: 'bytes' | 'string', body: Buffer, manifest: Manifest): void {
+  checkRoom(body.byteLength, manifest);
   if (takes === 'string' && !isUtf8(body))
     throw invalidRequest({ pointer: '', detail: 'expected UTF-8: the entrypoint takes a string' });
 }

@@ -65,7 +65,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       const { entrypoint, takes, returns, shape } = readRawCall(version.manifest, query.entrypoint);
       const timeoutMs = readTimeout(query.timeoutMs, version.manifest.timeoutMs);
       const body = request.body ?? NO_BYTES;
-      checkRawBody(takes, body);
+      checkRawBody(takes, body, version.manifest);
       const async = prefersAsync(request.headers);
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: async });
       const ref = functionRef(tenant, name, version);
