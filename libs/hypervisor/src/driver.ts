@@ -129,7 +129,10 @@ export type DriverExit =
     }
   | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
   | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
-  /** Triple fault: also of a guest built for ring 0 whose IDT or stack cannot take an exception. */
+  /**
+   * Triple fault: also of a guest built for ring 0 whose IDT or stack cannot take an exception. One that has no IDT yet
+   * ends with the exception itself.
+   */
   | { readonly kind: 'shutdown' }
   /** Internal error, failed entry, EFAULT and what the driver does not know: `reason` is text for a log. */
   | { readonly kind: 'unknown'; readonly reason: string }

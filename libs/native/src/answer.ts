@@ -24,6 +24,12 @@ export type AnswerExit =
       readonly rip: bigint;
       readonly address: bigint;
     }
+  | {
+      readonly kind: 'unsupported-instruction';
+      readonly name: string;
+      readonly bytes: Uint8Array;
+      readonly rip: bigint;
+    }
   | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
   | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
   | { readonly kind: 'shutdown' }
@@ -46,6 +52,7 @@ const REASON_BYTES = 240;
 const FLAG_BY_DEADLINE = 1;
 const FLAG_MMIO_WRITE = 2;
 const OUTBOX_HEADER_BYTES = 8;
+const MAX_INSTRUCTION_BYTES = 15;
 
 const text = new TextDecoder();
 
@@ -164,6 +171,13 @@ export class CompletionRecords {
         return { kind: 'shutdown' };
       case 8:
         return { kind: 'protocol', reason: this.#reason(index) };
+      case 9:
+        return {
+          kind: 'unsupported-instruction',
+          name: this.#reason(index),
+          bytes: this.#code(index, sizeBytes),
+          rip: this.#quad(index, at + ERROR_CODE_BYTE + 8),
+        };
       default:
         return { kind: 'unknown', reason: this.#reason(index) };
     }
@@ -174,6 +188,15 @@ export class CompletionRecords {
     const bytes = this.bytes.subarray(start, start + REASON_BYTES);
     const end = bytes.indexOf(0);
     return text.decode(bytes.subarray(0, end < 0 ? REASON_BYTES : end));
+  }
+
+  /** The bytes of an instruction: eight in the error code's place, the rest in the address's. */
+  #code(index: number, length: number): Uint8Array {
+    const start = index * RECORD_BYTES + HEADER_BYTES + ERROR_CODE_BYTE;
+    const code = new Uint8Array(Math.min(length, MAX_INSTRUCTION_BYTES));
+    code.set(this.bytes.subarray(start, start + Math.min(code.length, 8)));
+    if (code.length > 8) code.set(this.bytes.subarray(start + 16, start + 8 + code.length), 8);
+    return code;
   }
 
   #word(index: number, byte: number): number {

@@ -12,13 +12,17 @@ export interface NativeBinding {
 }
 
 export interface NativeDriver {
-  /** @param regions address, length, rights of each, flat. @param output address and length; 0, 0 for none. */
+  /**
+   * @param regions address, length, rights of each, flat. @param output address and length; 0, 0 for none.
+   * @param ring0TableBytes of a guest built for ring 0: bytes of its own page tables, from address 0.
+   */
   createVm(
     memoryBytes: number,
     regions: Float64Array,
     output: Float64Array,
     loadAddresses: Float64Array,
     load: readonly Uint8Array[],
+    ring0TableBytes?: number,
   ): NativeVm;
   createVmFromSnapshot(snapshot: NativeSnapshot): NativeVm;
   /** Writes records (`blocks.ts`) of ended operations, as many as fit. @returns how many. */

@@ -78,6 +78,46 @@ describe.skipIf(noKvm !== undefined)(`KVM driver${noKvm === undefined ? '' : ` (
     });
   });
 
+  describe('guests built for ring 0', () => {
+    const ring0Plan = (name: Parameters<typeof planOf>[0]): VmPlan => ({
+      ...planOf(name),
+      ring0: { pageTablesBytes: 0x8000 },
+    });
+
+    it('have privileged instructions done for them, and refused by name where they are not', async () => {
+      const vm = await driver.createVm(ring0Plan('ring0'));
+      const answer = await call(vm);
+      expect(answer.exit).toEqual({
+        kind: 'unsupported-instruction',
+        name: 'rdmsr',
+        bytes: Uint8Array.of(0x0f, 0x32, ...new Uint8Array(13)),
+        rip: BigInt(CODE + 6),
+      });
+      expect(answer.regs.rax).toBe(0x620n);
+      expect(answer.exits).toBe(3);
+      await vm.close();
+    });
+
+    it('keep their exceptions while they have no table for them', async () => {
+      const vm = await driver.createVm(ring0Plan('undefined'));
+      expect((await call(vm)).exit).toMatchObject({ kind: 'exception', vector: 6, rip: BigInt(CODE) });
+      await vm.close();
+    });
+
+    it('have a plan whose regions leave their page tables free', async () => {
+      for (const pageTablesBytes of [0, 100, CODE + 0x1000, 2 ** 31])
+        await expect(
+          driver.createVm({ ...planOf('ring0'), ring0: { pageTablesBytes } }),
+        ).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_PLAN' });
+    });
+
+    it('are exceptions in a plan without ring 0', async () => {
+      const vm = await makeVm(driver, 'ring0');
+      expect((await call(vm)).exit).toMatchObject({ kind: 'exception', vector: 13 });
+      await vm.close();
+    });
+  });
+
   describe('exits', () => {
     it('settles a halt with registers, times and one exit', async () => {
       const vm = await makeVm(driver, 'storeAndHalt');

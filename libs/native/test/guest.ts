@@ -23,6 +23,8 @@ const PROGRAMS = {
   storeAndHalt: '48893c2500002000 f4',
   // mov %rdi,0x200008; mov 0x203000,%rax; add $1,%rax; mov %rax,0x200000; hlt
   addOne: '48893c2508002000 488b042500302000 4883c001 4889042500002000 f4',
+  // mov %cr4,%rax; mov %rax,%cr4; rdmsr
+  ring0: '0f20e0 0f22e0 0f32',
   // jmp .
   spin: 'ebfe',
   // out %al,$0x65; mov %rdi,0x200000; hlt

@@ -262,6 +262,8 @@ class KvmDriver implements HypervisorDriver {
     for (const number of [...numbers, output.address, output.lengthBytes])
       requireWhole(number, 'a number of the plan', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_PLAN');
     for (const { rights } of plan.regions) requireWhole(rights, 'rights', 15, 'MAYFLY_ERR_VM_PLAN');
+    if (plan.ring0 !== undefined)
+      requireWhole(plan.ring0.pageTablesBytes, 'pageTablesBytes', 2 ** 30, 'MAYFLY_ERR_VM_PLAN', 1);
     requireWrites(plan.load, 'load', 'MAYFLY_ERR_VM_PLAN');
     const native = translated(() =>
       this.#native.createVm(
@@ -270,6 +272,7 @@ class KvmDriver implements HypervisorDriver {
         Float64Array.of(output.address, output.lengthBytes),
         Float64Array.from(plan.load, ({ address }) => address),
         plan.load.map(({ bytes }) => bytes),
+        plan.ring0?.pageTablesBytes,
       ),
     );
     return this.#adopt(native, plan.memoryBytes);

@@ -72,6 +72,10 @@ class BackendVm {
   virtual void set_entry(const GeneralRegisters& registers) = 0;
   /** The next run goes on at CPL 3 with these registers; data segments, FS and GS bases stay the guest's. */
   virtual void set_continue(const GeneralRegisters& registers) = 0;
+  /** Base of FS (or GS) at the last exit. */
+  virtual uint64_t segment_base(bool gs) const noexcept = 0;
+  /** For the continuation that `set_continue` prepares next. */
+  virtual void set_segment_base(bool gs, uint64_t base) = 0;
   /** Enters the guest until its next exit. */
   virtual void run(ExitInfo& exit) = 0;
   /** Registers at the last exit. */

@@ -42,6 +42,7 @@ enum class ExitKind : uint32_t {
   Shutdown = 6,
   Unknown = 7,
   Protocol = 8,
+  UnsupportedInstruction = 9,  // name in `reason`, `size_bytes` code bytes in `error_code` and `address`
 };
 
 namespace answer_flags {
@@ -63,7 +64,7 @@ struct Answer {
   uint32_t outbox_bytes;    // headers and padding included
   uint32_t outbox_dropped;
   uint64_t error_code;      // of an exception
-  uint64_t rip;             // of an exception
+  uint64_t rip;             // of an exception or an unsupported instruction
   uint64_t address;         // CR2 of a page fault, or of an MMIO access
   // Times as doubles of nanoseconds: exact below 2^53, and cheap to read in JavaScript.
   double posted_ns;         // CLOCK_MONOTONIC: request posted

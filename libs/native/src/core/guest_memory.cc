@@ -42,6 +42,7 @@ void GuestMemory::read(uint64_t address, std::span<uint8_t> bytes) const noexcep
 
 RestoreResult GuestMemory::restore() noexcept {
   RestoreResult result;
+  monitor_->collect_dirty();
   monitor_->for_each_dirty([&](uint64_t page) {
     base_->copy_page(page, memory_.data() + page * kPageBytes);
     result.pages++;
@@ -79,6 +80,7 @@ uint64_t GuestMemory::count_differences() const {
 std::vector<uint64_t> GuestMemory::nonzero_candidates() const {
   std::vector<uint64_t> bits =
       base_ != nullptr ? base_->page_bits() : std::vector<uint64_t>((plan_->pages() + 63) / 64, 0);
+  monitor_->collect_dirty();
   monitor_->for_each_dirty([&](uint64_t page) { bits[page / 64] |= uint64_t{1} << (page % 64); });
   return bits;
 }

@@ -1,6 +1,6 @@
 // DESIGN
 // The vCPU thread's loop. What needs nobody outside stays here: interrupted entries without a kill, #AC, the
-// halt and its patched site, the outbox. Order before each entry: clear `immediate_exit`, THEN look at kill, stop
+// halt and its patched site, the outbox, and what ring 0 would do for a guest that was built for it. Order before each entry: clear `immediate_exit`, THEN look at kill, stop
 // and deadline, THEN enter. A signal that comes after the clearing ends the entry; one before it is seen by the look.
 // Everything read from the guest (frame, registers, bytes at RIP, buffers) is taken as hostile.
 
@@ -18,7 +18,8 @@ constexpr uint32_t kInvalidOpcode = 6;
 constexpr uint32_t kGeneralProtection = 13;
 constexpr uint32_t kPageFault = 14;
 constexpr uint32_t kAlignmentCheck = 17;
-constexpr uint64_t kFaultPresent = 1;
+constexpr uint64_t kFaultPresent = 1 << 0;
+constexpr uint64_t kFaultFetch = 1 << 4;
 
 /** Publishes the vCPU to the thread's signal handler for the length of a run. */
 class KickFlagScope {
@@ -160,12 +161,23 @@ GuestRun::Next GuestRun::handle_exception(const ExitInfo& exit) {
   }
   if (untouched_ != nullptr && frame->vector == kPageFault && (frame->error_code & kFaultPresent) == 0)
     touched_ = on_page_of(*untouched_, exit.fault_address);
+  const bool is_syscall = frame->vector == kPageFault && Monitor::is_syscall_target(frame->rip) &&
+                          byte_is(registers.rcx - 2, 0x0f) && byte_is(registers.rcx - 1, 0x05);
+  if (parts_.memory.plan().ring0() && !touched_) {
+    ExceptionFrame seen = *frame;
+    uint64_t fault_address = exit.fault_address;
+    if (is_syscall) {
+      // Ring 0 has SCE on and LSTAR 0: `syscall` goes to address 0, which it may not execute.
+      seen.error_code = kFaultFetch;
+      seen.rip = registers.rip = fault_address = 0;
+    }
+    return handle_in_ring0(seen, fault_address, registers);
+  }
   answer_.exit = ExitKind::Exception;
   answer_.number = frame->vector;
   answer_.error_code = frame->error_code;
   answer_.address = frame->vector == kPageFault ? exit.fault_address : 0;
-  if (frame->vector == kPageFault && Monitor::is_syscall_target(frame->rip) &&
-      byte_is(registers.rcx - 2, 0x0f) && byte_is(registers.rcx - 1, 0x05)) {
+  if (is_syscall) {
     // What `syscall` with EFER.SCE = 0 is on other hosts: #UD at the instruction.
     answer_.number = kInvalidOpcode;
     answer_.error_code = 0;
@@ -176,6 +188,46 @@ GuestRun::Next GuestRun::handle_exception(const ExitInfo& exit) {
   answer_.rip = registers.rip;
   answer_.registers = registers;
   return Next::Settle;
+}
+
+GuestRun::Next GuestRun::handle_in_ring0(ExceptionFrame frame, uint64_t fault_address, GeneralRegisters registers) {
+  const uint64_t rip = registers.rip;
+  const Ring0Outcome outcome =
+      Ring0(parts_.virtual_cpu, parts_.memory, parts_.shell).handle(frame, fault_address, registers);
+  answer_.registers = registers;
+  answer_.rip = rip;
+  switch (outcome.kind) {
+    case Ring0Outcome::Kind::GoOn:
+      registers.rflags = user_rflags(registers.rflags);
+      parts_.shell.vm().set_continue(registers);
+      return Next::Enter;
+    case Ring0Outcome::Kind::Halt:
+      return settle_halt(registers, rip);
+    case Ring0Outcome::Kind::Exception:
+      answer_.exit = ExitKind::Exception;
+      answer_.number = outcome.vector;
+      answer_.error_code = outcome.error_code;
+      answer_.address = outcome.address;
+      return Next::Settle;
+    case Ring0Outcome::Kind::TripleFault:
+      answer_.exit = ExitKind::Shutdown;
+      return Next::Settle;
+    case Ring0Outcome::Kind::BadAccess:
+      answer_.exit = ExitKind::Mmio;
+      answer_.address = outcome.address;
+      answer_.size_bytes = 1;
+      answer_.flags = outcome.write ? answer_flags::kMmioWrite : 0;
+      return Next::Settle;
+    case Ring0Outcome::Kind::Refused:
+      answer_.exit = ExitKind::UnsupportedInstruction;
+      answer_.size_bytes = outcome.length;
+      std::memcpy(&answer_.error_code, outcome.bytes.data(), sizeof answer_.error_code);
+      std::memcpy(&answer_.address, outcome.bytes.data() + sizeof answer_.error_code,
+                  outcome.bytes.size() - sizeof answer_.error_code);
+      put_reason(answer_, outcome.name);
+      return Next::Settle;
+  }
+  return settle_unknown("an outcome of ring 0 that does not exist");
 }
 
 GuestRun::Next GuestRun::settle_halt(const GeneralRegisters& registers, uint64_t site) {

@@ -10,6 +10,7 @@
 #include "interrupt.hpp"
 #include "outbox.hpp"
 #include "shell.hpp"
+#include "ring0.hpp"
 #include "untouched.hpp"
 
 namespace mayfly {
@@ -25,6 +26,7 @@ class GuestRun {
     GuestMemory& memory;
     Outbox& outbox;
     HaltSites& halt_sites;
+    VirtualCpu& virtual_cpu;
     Interrupt& interrupt;
     const std::atomic<bool>& slot_stopping;
     DeadlineTimer& timer;
@@ -56,6 +58,7 @@ class GuestRun {
   Next handle(const ExitInfo& exit);
   Next handle_out(const ExitInfo& exit);
   Next handle_exception(const ExitInfo& exit);
+  Next handle_in_ring0(ExceptionFrame frame, uint64_t fault_address, GeneralRegisters registers);
   Next settle_halt(const GeneralRegisters& registers, uint64_t site);
   Next settle_unknown(const char* reason);
   bool byte_is(uint64_t address, uint8_t value) const noexcept;

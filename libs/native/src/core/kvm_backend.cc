@@ -222,6 +222,14 @@ class KvmVm final : public BackendVm {
     run_->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
   }
 
+  uint64_t segment_base(bool gs) const noexcept override {
+    return (gs ? run_->s.regs.sregs.gs : run_->s.regs.sregs.fs).base;
+  }
+
+  void set_segment_base(bool gs, uint64_t base) override {
+    (gs ? run_->s.regs.sregs.gs : run_->s.regs.sregs.fs).base = base;
+  }
+
   void run(ExitInfo& exit) override {
     if (::ioctl(vcpu_.get(), KVM_RUN, 0) < 0) {
       describe_failure(exit, errno);

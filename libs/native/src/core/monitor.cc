@@ -25,7 +25,10 @@ enum Page : uint64_t {
   kResumeDataPage = 15,
   kFirstTablePage = 16,  // page tables of guest memory: up to 512
 };
-constexpr uint64_t kMonitorBytes = (kFirstTablePage + 512) * kPageBytes;
+constexpr uint64_t kFirstGivenTablePage = kFirstTablePage + 512;  // page tables of given pages
+constexpr uint64_t kGivenTablePages = 64;
+constexpr std::size_t kMaxGivenPages = 4096;
+constexpr uint64_t kMonitorBytes = (kFirstGivenTablePage + kGivenTablePages) * kPageBytes;
 
 constexpr uint64_t kGuestPhysical = 4ull << 30;
 constexpr uint64_t kHighEntry = 511;
@@ -63,7 +66,9 @@ struct EntryWords {
 constexpr uint64_t physical(uint64_t page) { return kGuestPhysical + page * kPageBytes; }
 constexpr uint64_t address_of(uint64_t page) { return kGuestVirtual + page * kPageBytes; }
 
-bool has_error_code(uint32_t vector) {
+}  // namespace
+
+bool has_error_code(uint32_t vector) noexcept {
   switch (vector) {
     case 8:
     case 10:
@@ -80,6 +85,8 @@ bool has_error_code(uint32_t vector) {
       return false;
   }
 }
+
+namespace {
 
 uint64_t guest_flags(uint32_t region_rights) {
   if (region_rights == 0 || (region_rights & rights::kStackGuard) != 0) return 0;
@@ -276,6 +283,71 @@ void Monitor::set_present(uint64_t address, uint64_t length_bytes, bool present)
     if ((entry & kUser) == 0) continue;
     entry = present ? entry | kPresent : entry & ~kPresent;
   }
+}
+
+uint64_t* Monitor::given_entry(uint64_t virtual_page) {
+  constexpr uint64_t kDirectory = kPresent | kWritable | kUser;
+  constexpr uint64_t kAddressMask = 0x000ffffffffff000;
+  // SAFETY: every present entry above the leaves leads to a page of the monitor slot: write_fixed_tables, map_guest and
+  // the lines below write no others, and the guest cannot reach them.
+  uint64_t* table = reinterpret_cast<uint64_t*>(memory_.data() + kPml4Page * kPageBytes);
+  for (int shift = 39; shift > 12; shift -= 9) {
+    uint64_t& entry = table[(virtual_page >> shift) % kEntries];
+    if ((entry & kPresent) == 0) {
+      if (given_tables_.size() == kGivenTablePages) return nullptr;
+      const uint64_t page = kFirstGivenTablePage + given_tables_.size();
+      std::memset(memory_.data() + page * kPageBytes, 0, kPageBytes);
+      entry = physical(page) | kDirectory;
+      given_tables_.push_back(&entry);
+    }
+    table = reinterpret_cast<uint64_t*>(memory_.data() + ((entry & kAddressMask) - kGuestPhysical));
+  }
+  return &table[(virtual_page >> 12) % kEntries];
+}
+
+bool Monitor::give_page(uint64_t virtual_page, uint64_t physical_page, bool writable, bool executable) {
+  bool forget = false;
+  uint64_t* entry = given_entry(virtual_page);
+  if (entry == nullptr || given_.size() >= kMaxGivenPages) {
+    forget = take_pages_back(false);
+    entry = given_entry(virtual_page);
+  }
+  const auto same = [entry](const GivenPage& page) { return page.entry == entry; };
+  if (const auto before = std::find_if(given_.begin(), given_.end(), same); before != given_.end()) {
+    collect_dirty();
+    given_.erase(before);
+    forget = true;
+  }
+  given_.push_back({entry, physical_page});
+  *entry = physical_page | kPresent | kUser | (writable ? kWritable : 0) | (executable ? 0 : kNoExecute);
+  return forget;
+}
+
+void Monitor::open_table_page(uint64_t page_address) {
+  const uint64_t page = page_address / kPageBytes;
+  opened_tables_.push_back(page);
+  page_table(page / kEntries)[page % kEntries] |= page_address | kPresent | kUser | kWritable | kNoExecute;
+}
+
+void Monitor::collect_dirty() noexcept {
+  for (const GivenPage& page : given_)
+    if ((*page.entry & kDirty) != 0) mark_dirty(page.physical_page, 1);
+}
+
+bool Monitor::take_pages_back(bool tables_too) noexcept {
+  bool any = !given_.empty();
+  collect_dirty();
+  for (const GivenPage& page : given_) *page.entry = 0;
+  given_.clear();
+  for (uint64_t* entry : given_tables_) *entry = 0;
+  given_tables_.clear();
+  if (tables_too) {
+    any = any || !opened_tables_.empty();
+    // The dirty bit stays: a restore goes by it.
+    for (const uint64_t page : opened_tables_) page_table(page / kEntries)[page % kEntries] &= kAccessed | kDirty;
+    opened_tables_.clear();
+  }
+  return any;
 }
 
 std::optional<ExceptionFrame> Monitor::read_frame(uint16_t port, const GeneralRegisters& registers) const noexcept {

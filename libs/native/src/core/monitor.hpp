@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "backend.hpp"
 #include "mapping.hpp"
@@ -21,6 +22,9 @@ struct ExceptionFrame {
   uint64_t rsp;
   uint64_t ss;
 };
+
+/** Whether the CPU pushes an error code with an exception. */
+bool has_error_code(uint32_t vector) noexcept;
 
 /**
  * Ring 0 of a VM: page tables, descriptor tables, 32 stubs of `push; out`, one stack page, and the entry
@@ -61,6 +65,23 @@ class Monitor {
   void set_present(uint64_t address, uint64_t length_bytes, bool present) noexcept;
 
   /**
+   * Gives a guest that was built for ring 0 a page above or beside its identity map, as its own page tables say.
+   * `virtual_page` and `physical_page` are page addresses; the physical one lies in guest memory, the virtual one
+   * neither there nor in the monitor's entry. When the room for tables has run out, all pages that were given
+   * go first. @returns whether the backend has to forget its translations.
+   */
+  bool give_page(uint64_t virtual_page, uint64_t physical_page, bool writable, bool executable);
+  /** Lets the guest read and write a page of the tables that it believes in, at its own address. */
+  void open_table_page(uint64_t page_address);
+  /** Notes what was written through given pages as written to the pages behind them. */
+  void collect_dirty() noexcept;
+  /**
+   * Takes given pages back; `tables_too`: opened table pages as well.
+   * @returns whether there were any: then the backend has to forget its translations.
+   */
+  bool take_pages_back(bool tables_too) noexcept;
+
+  /**
    * The frame of an exception, when the exit really is that of a stub: its port, RSP and RIP must be what only a
    * stub can have. `registers`: at the exit.
    */
@@ -94,6 +115,12 @@ class Monitor {
   static constexpr uint64_t kAccessed = 1 << 5;
   static constexpr uint64_t kDirty = 1 << 6;
 
+  struct GivenPage {
+    uint64_t* entry;
+    uint64_t physical_page;
+  };
+
+  uint64_t* given_entry(uint64_t virtual_page);
   uint64_t* page_directory() const noexcept;
   uint64_t* page_table(uint64_t index) const noexcept;
   void write_fixed_tables(bool with_xsave);
@@ -102,6 +129,10 @@ class Monitor {
   Mapping memory_;
   uint64_t pages_ = 0;
   uint64_t tables_ = 0;
+  std::vector<GivenPage> given_;
+  // Entries of upper tables that lead to pages of the pool.
+  std::vector<uint64_t*> given_tables_;
+  std::vector<uint64_t> opened_tables_;  // pages of guest memory
 };
 
 }  // namespace mayfly

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace mayfly {
@@ -38,12 +39,19 @@ class Plan {
  public:
   /** @throws KvmError (Plan) that names what is wrong: alignment, order, overlap, bounds, unknown rights. */
   static std::shared_ptr<const Plan> create(uint64_t memory_bytes, std::vector<PlannedRegion> regions,
-                                            OutputBufferPlace output_buffer);
+                                            OutputBufferPlace output_buffer,
+                                            std::optional<uint64_t> ring0_table_bytes = std::nullopt);
 
   uint64_t memory_bytes() const noexcept { return memory_bytes_; }
   uint64_t pages() const noexcept { return memory_bytes_ >> 12; }
   const std::vector<PlannedRegion>& regions() const noexcept { return regions_; }
   const OutputBufferPlace& output_buffer() const noexcept { return output_buffer_; }
+  /** The guest was built for ring 0. */
+  bool ring0() const noexcept { return ring0_table_bytes_.has_value(); }
+  /** How much of memory, from address 0, holds the page tables that a ring-0 guest believes in. */
+  uint64_t ring0_table_bytes() const noexcept { return ring0_table_bytes_.value_or(0); }
+  /** Rights of the region that holds an address; 0 outside all. */
+  uint32_t rights_at(uint64_t address) const noexcept;
   bool operator==(const Plan&) const = default;
 
   /** Whether [address, address + length) lies in guest memory, without wrapping. */
@@ -52,12 +60,17 @@ class Plan {
   }
 
  private:
-  Plan(uint64_t memory_bytes, std::vector<PlannedRegion> regions, OutputBufferPlace output_buffer)
-      : memory_bytes_(memory_bytes), regions_(std::move(regions)), output_buffer_(output_buffer) {}
+  Plan(uint64_t memory_bytes, std::vector<PlannedRegion> regions, OutputBufferPlace output_buffer,
+       std::optional<uint64_t> ring0_table_bytes)
+      : memory_bytes_(memory_bytes),
+        regions_(std::move(regions)),
+        output_buffer_(output_buffer),
+        ring0_table_bytes_(ring0_table_bytes) {}
 
   uint64_t memory_bytes_;
   std::vector<PlannedRegion> regions_;
   OutputBufferPlace output_buffer_;
+  std::optional<uint64_t> ring0_table_bytes_;
 };
 
 }  // namespace mayfly

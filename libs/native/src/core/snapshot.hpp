@@ -10,6 +10,7 @@
 #include "mapping.hpp"
 #include "plan.hpp"
 #include "unique_fd.hpp"
+#include "virtual_cpu.hpp"
 
 namespace mayfly {
 
@@ -22,6 +23,7 @@ class Snapshot {
   struct Vcpu {
     VcpuState state;
     HaltSites halt_sites;
+    VirtualCpu virtual_cpu;
     /** The vCPU stood at an OUT, from which a run without an entry goes on. */
     bool resumable = false;
   };

@@ -195,11 +195,11 @@ void Vm::run_request(const SlotTools& tools) {
   const bool fresh = restores || (request.flags & request_flags::kEntry) != 0;
   if (restores) {
     answer.dirty_pages = body_.memory->restore().pages;
+    adopt_bookkeeping(body_.memory->base()->vcpu());
     if (dirty_decay_.due(answer.dirty_pages)) {
       body_.shell->monitor().clear_dirty();
       body_.shell->vm().forget_translations();
     }
-    halt_sites_ = body_.memory->base()->vcpu().halt_sites;
     answer.restored_ns = static_cast<double>(monotonic_ns());
   } else {
     answer.restored_ns = answer.taken_ns;
@@ -212,8 +212,8 @@ void Vm::run_request(const SlotTools& tools) {
   outbox_.begin(block.outbox(), fresh);
 
   resumable_ = false;
-  GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, *interrupt_, tools.stopping, tools.timer,
-                tools.out_rip},
+  GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, virtual_cpu_, *interrupt_, tools.stopping,
+                tools.timer, tools.out_rip},
                {run_generation_, deadline_for(request)}, answer);
   run.until_settled();
   resumable_ = run.resumable();
@@ -276,15 +276,27 @@ std::shared_ptr<const Snapshot> Vm::snapshot_here(bool resumable) {
   BackendVm& vm = body_.shell->vm();
   Snapshot::Vcpu vcpu;
   vcpu.halt_sites = halt_sites_;
+  vcpu.virtual_cpu = virtual_cpu_;
   vcpu.resumable = resumable;
   if (resumable) {
     vm.save(vcpu.state);
     body_.shell->monitor().set_resume_image(vcpu.state.extended);
   }
+  take_given_pages();
   auto snapshot = Snapshot::take(plan_, memory.data(), memory.nonzero_candidates(), std::move(vcpu));
   memory.set_base(snapshot);
   vm.forget_translations();
   return snapshot;
+}
+
+void Vm::take_given_pages() {
+  if (body_.shell->monitor().take_pages_back(true)) body_.shell->vm().forget_translations();
+}
+
+void Vm::adopt_bookkeeping(const Snapshot::Vcpu& vcpu) {
+  halt_sites_ = vcpu.halt_sites;
+  virtual_cpu_ = vcpu.virtual_cpu;
+  take_given_pages();
 }
 
 void Vm::restore_base() {
@@ -305,8 +317,8 @@ Completion Vm::prime(const SlotTools& tools) {
     outbox_.begin(block_->outbox(), true);
     Answer answer{};  // nobody's: priming has no outcome
     run_generation_ = 0;
-    GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, *interrupt_, tools.stopping, tools.timer,
-                  tools.out_rip},
+    GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, virtual_cpu_, *interrupt_, tools.stopping,
+                  tools.timer, tools.out_rip},
                  {0, deadline_for(request)}, answer, &untouched_);
     run.until_settled();
     access_pending_ = run.access_pending();
@@ -338,7 +350,7 @@ Completion Vm::restore(std::shared_ptr<const Snapshot> snapshot) {
 }
 
 void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
-  halt_sites_ = vcpu.halt_sites;
+  adopt_bookkeeping(vcpu);
   resumable_ = vcpu.resumable;
   outbox_.forget_abort();
   if (!vcpu.resumable) return;

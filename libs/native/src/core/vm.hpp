@@ -101,6 +101,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void adopt_vcpu(const Snapshot::Vcpu& vcpu);
   std::shared_ptr<const Snapshot> snapshot_here(bool resumable);
   void restore_base();
+  /** What a snapshot keeps beside memory and the vCPU. Memory has been restored. */
+  void adopt_bookkeeping(const Snapshot::Vcpu& vcpu);
+  /** Takes back what the guest's own page tables were given; written pages are noted. */
+  void take_given_pages();
   void complete_access();
   void load_vcpu(const VcpuState& state);
   void prepare(const Request& request);
@@ -131,6 +135,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   uint64_t call_deadline_ns_ = 0;
   Outbox outbox_;
   HaltSites halt_sites_;
+  VirtualCpu virtual_cpu_;
   DirtyDecay dirty_decay_;
   bool resumable_ = false;
   bool access_pending_ = false;

@@ -25,6 +25,7 @@ struct Rig {
   Shell shell{*backend};
   Outbox outbox;
   HaltSites halt_sites;
+  VirtualCpu virtual_cpu;
   int signal_number = install_kick_signal(0);
   Interrupt interrupt{std::make_shared<KickTarget>(signal_number)};
   std::atomic<bool> stopping{false};
@@ -46,7 +47,7 @@ struct Rig {
   }
   const Answer& run_on() {
     const OutRip out_rip = OutRip::AfterInstruction;
-    GuestRun run({shell, memory, outbox, halt_sites, interrupt, stopping, timer, out_rip}, {0, 0}, answer);
+    GuestRun run({shell, memory, outbox, halt_sites, virtual_cpu, interrupt, stopping, timer, out_rip}, {0, 0}, answer);
     run.until_settled();
     return answer;
   }
