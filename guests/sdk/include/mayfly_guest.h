@@ -10,6 +10,8 @@
  *
  * Memory: what a function gets (strings, bytes) lies in the input buffer and lives until the function returns.
  * What it returns is copied into the output buffer when the result is made. All text is UTF-8.
+ *
+ * Less common parts of ISO C are in libc/: ctype.h errno.h math.h setjmp.h stdlib.h string.h.
  */
 #ifndef MAYFLY_GUEST_H
 #define MAYFLY_GUEST_H
@@ -217,6 +219,18 @@ int putchar(int byte);
 /** As in ISO C: at most `size` bytes with NUL, the return value is the length without any limit. */
 int snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(__printf__, 3, 4)));
 int vsnprintf(char *out, size_t size, const char *format, va_list arguments) __attribute__((format(__printf__, 3, 0)));
+
+/* ---- Chance and time ---------------------------------------------------------------------------------------- */
+
+/**
+ * Numbers by chance, of cryptographic quality. Two calls never draw the same ones, although each starts from the
+ * same memory: the host leaves a fresh generation id and seed at PEB + 0x100 for every call that starts from a
+ * snapshot. A host that leaves none gives all calls the numbers of the seed of the start.
+ */
+void mayfly_random_bytes(void *out, size_t count);
+uint64_t mayfly_random(void);
+/** Nanoseconds since 1970 when the host began this call, as exact as the host tells; 0 when it tells none. */
+uint64_t mayfly_time_base_ns(void);
 
 /* ---- Heap --------------------------------------------------------------------------------------------------- */
 
