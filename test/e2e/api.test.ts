@@ -165,6 +165,7 @@ describe.skipIf(!kvmWorks)('the API, as a tenant uses it (needs /dev/kvm)', () =
         body: text,
       });
       expect(answer.status).toBe(200);
+      expect(answer.headers.get('content-type')).toMatch(/^image\/svg\+xml/);
       const folder = await mkdtemp(path.join(tmpdir(), 'mf-qr-'));
       try {
         await writeFile(path.join(folder, 'qr.svg'), await answer.text());
