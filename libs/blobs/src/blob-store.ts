@@ -4,6 +4,8 @@ export interface StoredBlob {
   readonly lengthBytes: number;
   /** False when the tenant already had these bytes. */
   readonly created: boolean;
+  /** When it was stored, in epoch milliseconds by the store's own clock; `discard` compares it. */
+  readonly storedAtMs: number;
 }
 
 export interface PutOptions {
@@ -56,6 +58,8 @@ export interface BlobStore {
   has(tenant: string, sha256: string): Promise<boolean>;
   /** Harmless when there is no such blob. */
   delete(tenant: string, sha256: string): Promise<void>;
+  /** Takes a `put` back: deletes what it created, unless somebody has stored the same bytes again since. */
+  discard(tenant: string, stored: StoredBlob): Promise<void>;
   /** Deletes a tenant's unused blobs. @returns how many. */
   sweep(tenant: string, options: SweepOptions): Promise<number>;
 }

@@ -60,8 +60,9 @@ export class LocalBlobStore implements BlobStore {
   async put(tenant: string, bytes: Uint8Array, options: PutOptions = {}): Promise<StoredBlob> {
     checkTenant(tenant);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    if (await storage(() => this.#touch(tenant, sha256, bytes.byteLength)))
-      return { sha256, lengthBytes: bytes.byteLength, created: false };
+    const storedAtMs = await storage(() => this.#touch(tenant, sha256, bytes.byteLength));
+    if (storedAtMs !== undefined)
+      return { sha256, lengthBytes: bytes.byteLength, created: false, storedAtMs };
     return this.putStream(tenant, only(bytes), { ...options, limitBytes: bytes.byteLength });
   }
 
@@ -93,6 +94,19 @@ export class LocalBlobStore implements BlobStore {
   async delete(tenant: string, sha256: string): Promise<void> {
     const path = this.#path(tenant, sha256);
     await storage(() => unlinkIfThere(path));
+  }
+
+  async discard(tenant: string, { sha256, created, storedAtMs }: StoredBlob): Promise<void> {
+    const path = this.#path(tenant, sha256);
+    if (!created) return;
+    await storage(async () => {
+      // Who stores the same bytes again, changes the time.
+      const mtimeMs = await stat(path).then(
+        (found) => found.mtimeMs,
+        () => undefined,
+      );
+      if (mtimeMs === storedAtMs) await unlinkIfThere(path);
+    });
   }
 
   async sweep(tenant: string, options: SweepOptions): Promise<number> {
@@ -130,14 +144,14 @@ export class LocalBlobStore implements BlobStore {
     return join(directory, randomBytes(16).toString('hex'));
   }
 
-  /** Marks a blob as used, so that `sweep` spares it. @returns whether it is there with this length. */
-  async #touch(tenant: string, sha256: string, lengthBytes: number): Promise<boolean> {
+  /** Marks a blob as used, so that `sweep` spares it. @returns when, if it is there with this length. */
+  async #touch(tenant: string, sha256: string, lengthBytes: number): Promise<number | undefined> {
     const path = this.#path(tenant, sha256);
-    if ((await sizeOf(path)) !== lengthBytes) return false;
+    if ((await sizeOf(path)) !== lengthBytes) return undefined;
     const now = new Date();
     return utimes(path, now, now).then(
-      () => true,
-      () => false,
+      () => now.getTime(),
+      () => undefined,
     );
   }
 
@@ -146,15 +160,17 @@ export class LocalBlobStore implements BlobStore {
     blob: { tenant: string; sha256: string; lengthBytes: number; options: PutOptions },
   ): Promise<StoredBlob> {
     const { tenant, sha256, lengthBytes } = blob;
-    if (await this.#touch(tenant, sha256, lengthBytes)) {
+    const touchedAtMs = await this.#touch(tenant, sha256, lengthBytes);
+    if (touchedAtMs !== undefined) {
       await unlink(temporaryPath);
-      return { sha256, lengthBytes, created: false };
+      return { sha256, lengthBytes, created: false, storedAtMs: touchedAtMs };
     }
+    const { mtimeMs: storedAtMs } = await stat(temporaryPath);
     const path = this.#path(tenant, sha256);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await rename(temporaryPath, path);
     if (blob.options.durable !== false) await syncDirectory(dirname(path));
-    return { sha256, lengthBytes, created: true };
+    return { sha256, lengthBytes, created: true, storedAtMs };
   }
 }
 

@@ -27,7 +27,7 @@ const files = async () => {
 describe('LocalBlobStore', () => {
   it('gives back what was put, under its hash', async () => {
     const stored = await store.put('default', HELLO);
-    expect(stored).toEqual({ sha256: sha256(HELLO), lengthBytes: 5, created: true });
+    expect(stored).toMatchObject({ sha256: sha256(HELLO), lengthBytes: 5, created: true });
     expect(await store.get('default', stored.sha256, { limitBytes: 5 })).toEqual(HELLO);
     expect(await store.has('default', stored.sha256)).toBe(true);
   });
@@ -124,6 +124,17 @@ describe('LocalBlobStore', () => {
     expect((await store.put('default', HELLO)).created).toBe(true);
     expect(await readFile(path as string)).toEqual(HELLO);
     expect(await store.get('default', key, { limitBytes: 9 })).toEqual(HELLO);
+  });
+
+  it('takes back what was stored, but not what was there or has been stored again', async () => {
+    const first = await store.put('default', HELLO);
+    const again = await store.put('default', HELLO);
+    await store.discard('default', again);
+    await store.discard('default', first);
+    expect(await store.has('default', first.sha256)).toBe(true);
+    await store.delete('default', first.sha256);
+    await store.discard('default', await store.put('default', HELLO));
+    expect(await store.has('default', first.sha256)).toBe(false);
   });
 
   it('deletes, and deletes again without complaint', async () => {

@@ -57,13 +57,13 @@ export async function receiveUpload(
   }
 }
 
-/** Deletes the binary of an upload that came to nothing, unless it was there before. */
+/** Deletes the binary of an upload that came to nothing, unless another upload has the same. */
 export async function discard(
   blobs: BlobStore,
   tenant: string,
   binary: StoredBlob | undefined,
 ): Promise<void> {
-  if (binary?.created === true) await blobs.delete(tenant, binary.sha256).catch(() => undefined);
+  if (binary !== undefined) await blobs.discard(tenant, binary).catch(() => undefined);
 }
 
 interface PartsContext {
