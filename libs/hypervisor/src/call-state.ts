@@ -85,12 +85,15 @@ export class CallState {
 
   get remainingMs(): number {
     if (this.#timeoutMs === undefined) return Number.POSITIVE_INFINITY;
+    // Timers of Node may come a fraction early.
+    if (this.#cutBy === 'deadline') return 0;
     if (this.#startedAtMs === undefined) return this.#timeoutMs;
     return Math.max(0, this.#timeoutMs - (performance.now() - this.#startedAtMs));
   }
 
   /** What is left of the budget of host time, at least 0. */
   get remainingHostTimeMs(): number {
+    if (this.#cutBy === 'budget') return 0;
     const running = this.#hostCallSinceMs === undefined ? 0 : performance.now() - this.#hostCallSinceMs;
     return Math.max(0, this.#budget.hostTimeMs - this.#hostTimeMs - running);
   }

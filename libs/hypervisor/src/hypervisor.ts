@@ -2,7 +2,14 @@ import { isMayflyError } from '@mayfly/contracts';
 import { type CallState, CUT } from './call-state.js';
 import { decodeFunctionCall } from './codec/function-call.js';
 import { encodeFunctionCallAnswer, type FunctionCallAnswer } from './codec/function-call-result.js';
-import type { DriverVm, GeneralRegisters, MemoryWrite, RunRequest } from './driver.js';
+import type {
+  DriverVm,
+  GeneralRegisters,
+  MemoryWrite,
+  PlannedRegion,
+  RunAnswer,
+  RunRequest,
+} from './driver.js';
 import { hypervisorError } from './errors.js';
 import { abortFault } from './exit-faults.js';
 import { classifyExit, type IoOut, type VmExit } from './exits.js';
@@ -19,6 +26,7 @@ import {
 import { InterruptHandle } from './interrupt-handle.js';
 import { popElement, pushElement } from './memory/io-stack.js';
 import type { GuestLayout } from './memory/layout.js';
+import type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
 import { type LoopTarget, type RunEnd, VirtualCPU } from './virtual-cpu.js';
 
 const CALL_PORT = 101;
@@ -29,6 +37,7 @@ export interface HypervisorParts {
   readonly layout: GuestLayout;
   readonly cookie: Uint8Array;
   readonly hostFunctions: HostFunctionTable;
+  readonly observer?: RunObserver | undefined;
 }
 
 export interface InitialiseOptions {
@@ -117,7 +126,11 @@ export class Hypervisor implements LoopTarget {
   async run(request: RunRequest, state: CallState): Promise<RunEnd> {
     this.#state = state;
     try {
-      return await this.#cpu.run(request);
+      const end = await this.#cpu.run(request);
+      const { observer } = this.#parts;
+      if (observer?.crash && end.reason !== 'halted' && end.reason !== 'kill' && end.reason !== 'deadline')
+        observer.crash(this.crashDumpContext(end));
+      return end;
     } finally {
       this.#state = undefined;
     }
@@ -128,6 +141,12 @@ export class Hypervisor implements LoopTarget {
     const state = this.#activeState();
     const answer = await this.#parts.vm.run(this.#withDeadline(request, state));
     this.#registers = answer.regs;
+    const exit = this.#exitOf(answer, state);
+    this.#parts.observer?.trace?.(this.traceInfo(exit, answer.regs));
+    return exit;
+  }
+
+  #exitOf(answer: RunAnswer, state: CallState): VmExit {
     const problem = state.record(answer);
     // A call that was stopped stays stopped, whatever it had sent before.
     if (problem !== undefined && answer.exit.kind !== 'cancelled')
@@ -157,6 +176,25 @@ export class Hypervisor implements LoopTarget {
   /** Registers of the guest at its last exit; `undefined` before the first. */
   get registers(): Readonly<GeneralRegisters> | undefined {
     return this.#registers;
+  }
+
+  /** Regions of guest memory, ascending (guest-abi 1.1). */
+  get mappedRegions(): readonly PlannedRegion[] {
+    return this.#parts.layout.regions;
+  }
+
+  traceInfo(exit: VmExit, registers: Readonly<GeneralRegisters>): TraceInfo {
+    return { exit, registers };
+  }
+
+  crashDumpContext(end: Fault): CrashDumpContext {
+    const { vm, layout } = this.#parts;
+    return {
+      fault: end,
+      registers: this.#registers,
+      regions: layout.regions,
+      read: (address, lengthBytes) => vm.read(address, lengthBytes),
+    };
   }
 
   interruptHandle(): InterruptHandle {

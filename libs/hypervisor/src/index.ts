@@ -18,6 +18,7 @@ export type { LiveCheckOptions, ResetMismatch } from './live-check.js';
 export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 export type { InitData } from './memory/init-data.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
+export type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {
   type GuestInitFailure,

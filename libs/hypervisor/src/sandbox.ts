@@ -58,6 +58,7 @@ export class Sandbox {
       layout: version.layout,
       cookie: version.cookie,
       hostFunctions: version.hostFunctions,
+      observer: version.observer,
     });
   }
 

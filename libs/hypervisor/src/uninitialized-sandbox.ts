@@ -30,6 +30,7 @@ import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
 import { DISPATCH_POINTER_OFFSET } from './memory/peb.js';
 import { COOKIE_BYTES, planVm } from './memory/plan.js';
 import { resolveMemory } from './memory/sizes.js';
+import type { RunObserver } from './run-observer.js';
 import { Sandbox } from './sandbox.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 
@@ -46,6 +47,8 @@ export interface SandboxOptions {
   readonly budget?: Partial<CallBudget>;
   /** Comparison of guest memory with the base, now and then. */
   readonly liveCheck?: LiveCheckOptions;
+  /** Looks on at every run, the initialisation included. */
+  readonly observer?: RunObserver;
 }
 
 /** Why `evolve` failed, when the guest is at fault: the details of MAYFLY_ERR_GUEST_INIT. */
@@ -113,6 +116,7 @@ export async function loadSandbox(
     initTimeoutMs,
     budget,
     liveCheck,
+    observer: options.observer,
   });
 }
 
@@ -129,6 +133,7 @@ interface LoadedGuest {
   readonly initTimeoutMs: number;
   readonly budget: CallBudget;
   readonly liveCheck: LiveCheck;
+  readonly observer: RunObserver | undefined;
 }
 
 /** A checked guest that has not run: host functions are registered here, and only here (guest-abi 8.1). */
@@ -234,6 +239,7 @@ export class UninitializedSandbox {
         hostFunctions: this.#hostFunctions,
         budget,
         liveCheck,
+        observer: this.#guest.observer,
         callEntry,
       };
       return new Sandbox({ version, vm, base });
@@ -267,7 +273,13 @@ export class UninitializedSandbox {
   async #initialise(vm: DriverVm, layout: GuestLayout, cookie: Uint8Array): Promise<bigint> {
     const { image, maxLogLevel, initTimeoutMs, budget } = this.#guest;
     const state = new CallState(initTimeoutMs, undefined, budget);
-    const hypervisor = new Hypervisor({ vm, layout, cookie, hostFunctions: this.#hostFunctions });
+    const hypervisor = new Hypervisor({
+      vm,
+      layout,
+      cookie,
+      hostFunctions: this.#hostFunctions,
+      observer: this.#guest.observer,
+    });
     const end = await hypervisor.initialise(
       {
         entryPoint: layout.code.address + image.entry,

@@ -141,7 +141,7 @@ describe('a deadline', () => {
         return 1;
       })
       .evolve();
-    const report = await sandbox.invoke('CallHost', [string('Busy')], 'int', { timeoutMs: 10 });
+    const report = await sandbox.invoke('CallHost', [string('Busy')], 'int', { timeoutMs: 50 });
     expect(report).toMatchObject({ outcome: 'timeout', hostCalls: 1 });
     expect(sandbox.doubtful).toBe(false);
   });
