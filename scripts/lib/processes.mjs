@@ -17,7 +17,8 @@ export function startProcess(name, command, args, { env = {}, logFolder, cwd }) 
     : [command, ...args];
   const child = spawn(program, rest, {
     cwd,
-    env: { ...process.env, ...env },
+    // Only who is given the key has it: the process that runs guests has no use for it.
+    env: { ...process.env, MAYFLY_TENANT_KEY: undefined, ...env },
     stdio: ['ignore', log, log],
     detached: true,
   });

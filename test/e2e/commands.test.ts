@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -54,6 +54,15 @@ describe.skipIf(!kvmWorks)('npm start (needs /dev/kvm)', () => {
     const start = await command('start.mjs', []);
     await expect.poll(start.output, { timeout: 60_000 }).toContain('Mayfly is up');
     expect((await fetch(`http://127.0.0.1:${start.port}/readyz`)).status).toBe(200);
+    const key = /mf_[0-9a-f]{48}/.exec(start.output())?.[0] ?? '-';
+    const places = processesIn(start.output()).map(async (pid) => {
+      const [args = '', env = ''] = await Promise.all(
+        ['cmdline', 'environ'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8')),
+      );
+      return { args: args.includes(key) || args.includes('redis+unix:'), env: env.includes(key) };
+    });
+    // Redis, worker, gateway: no secret in what every user of the host can see, the key only where it is checked.
+    expect(await Promise.all(places)).toEqual([false, false, true].map((env) => ({ args: false, env })));
     start.child.kill('SIGINT');
     expect((await start.exited)[0], start.output()).toBe(0);
     for (const pid of processesIn(start.output())) expect(existsSync(`/proc/${pid}`)).toBe(false);
