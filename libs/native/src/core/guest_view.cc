@@ -91,17 +91,20 @@ Translation::Result GuestView::read(uint64_t address, std::span<uint8_t> bytes,
 }
 
 Translation::Result GuestView::write(uint64_t address, std::span<const uint8_t> bytes, uint64_t* fault_address) {
-  for (uint64_t offset = 0; offset < bytes.size();) {
-    *fault_address = address + offset;
-    const Translation page = translate(address + offset, AccessKind::Write);
-    if (page.result != Translation::Result::Allowed) return page.result;
-    offset += kPageBytes - ((address + offset) & (kPageBytes - 1));
-  }
   while (!bytes.empty()) {
     const uint64_t length = std::min<uint64_t>(bytes.size(), kPageBytes - (address & (kPageBytes - 1)));
-    memory_.write(translate(address, AccessKind::Write).physical, bytes.first(length));
-    bytes = bytes.subspan(length);
-    address += length;
+    const uint64_t rest = std::min<uint64_t>(bytes.size() - length, kPageBytes);
+    // Both translations come before the store: it may change the tables that they went through.
+    const Translation page = translate(address, AccessKind::Write);
+    *fault_address = address;
+    if (page.result != Translation::Result::Allowed) return page.result;
+    const Translation next = rest > 0 ? translate(address + length, AccessKind::Write) : page;
+    *fault_address = address + length;
+    if (next.result != Translation::Result::Allowed) return next.result;
+    memory_.write(page.physical, bytes.first(length));
+    if (rest > 0) memory_.write(next.physical, bytes.subspan(length, rest));
+    bytes = bytes.subspan(length + rest);
+    address += length + rest;
   }
   return Translation::Result::Allowed;
 }

@@ -40,7 +40,7 @@ class GuestView {
 
   /** Result of the first page that does not allow it; `fault_address` is then that page's first byte used. */
   Translation::Result read(uint64_t address, std::span<uint8_t> bytes, uint64_t* fault_address) const noexcept;
-  /** Checks all pages before it stores. */
+  /** As the CPU stores: two pages are checked before either is written, longer stores go two pages at a time. */
   Translation::Result write(uint64_t address, std::span<const uint8_t> bytes, uint64_t* fault_address);
 
  private:
