@@ -10,6 +10,7 @@ export { checkElf } from './elf/index.js';
 export { HYPERVISOR_ERRORS, type HypervisorErrorCode, hypervisorError } from './errors.js';
 export type { VmExit } from './exits.js';
 export { FAULT_RULES, type Fault, type FaultReason } from './faults.js';
+export { type FpuState, fpuStateOf, fxsaveImage, resetFpuState } from './fpu-state.js';
 export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
 export { Hypervisor } from './hypervisor.js';
@@ -18,6 +19,14 @@ export type { LiveCheckOptions, ResetMismatch } from './live-check.js';
 export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 export type { InitData } from './memory/init-data.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
+export {
+  type DescriptorTable,
+  initialSpecialRegisters,
+  type SegmentRegister,
+  type SpecialRegisters,
+  segmentDescriptor,
+  segmentOf,
+} from './registers.js';
 export type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {
