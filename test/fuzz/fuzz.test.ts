@@ -1,6 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { readCorpus } from './src/corpus.js';
 import { fuzz } from './src/fuzzer.js';
+import { NATIVE_TARGETS, runNative } from './src/native-targets.js';
 import { Random } from './src/random.js';
 import { type FuzzTarget, judge, must } from './src/target.js';
 import { TARGETS } from './src/targets/index.js';
@@ -21,6 +24,17 @@ describe.each(TARGETS)('$name', (target) => {
     expect(report.finding).toBeUndefined();
     expect(report.inputs).toBeGreaterThan(readCorpus(target.name).length);
     expect(report.answers).toBeGreaterThan(1);
+  });
+});
+
+describe('the native core', () => {
+  beforeAll(() => {
+    const folder = fileURLToPath(new URL('.', import.meta.url));
+    execFileSync('make', ['-C', folder, '-j2'], { stdio: 'pipe' });
+  });
+
+  test.each(NATIVE_TARGETS)('$name keeps its promises for inputs by chance', async ({ program }) => {
+    expect(await runNative(program, { seconds: SECONDS, seed: SEED })).toMatchObject({ ok: true });
   });
 });
 
