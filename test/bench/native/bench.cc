@@ -12,6 +12,7 @@
 
 #include "floor.hpp"
 #include "recorded_call.hpp"
+#include "ring0_guest.hpp"
 
 namespace {
 
@@ -75,34 +76,87 @@ std::shared_ptr<mayfly::Vm> code_vm(mayfly::SyncClient& client, const std::vecto
     return vm;
 }
 
-Samples warm_call(mayfly::SyncClient& client, const bench::RecordedCall&) {
-    // 1: mov %rdi,(%rdi); add %rdx,%rdi; dec %rsi; jnz 1b; out %al,$0x10
-    const std::vector<std::uint8_t> code{0x48, 0x89, 0x3f, 0x48, 0x01, 0xd7, 0x48, 0xff, 0xce, 0x75, 0xf5, 0xe6, 0x10};
-    auto vm = code_vm(client, code, 256);
+// 1: mov %rdi,(%rdi); add %rdx,%rdi; dec %rsi; jnz 1b; out %al,$0x10
+const std::vector<std::uint8_t> kWritePages{0x48, 0x89, 0x3f, 0x48, 0x01, 0xd7, 0x48,
+                                            0xff, 0xce, 0x75, 0xf5, 0xe6, 0x10};
+
+/// One call of `kWritePages` that writes 16 pages, spread evenly over `pages`.
+mayfly::RequestBuilder write_16_of(std::uint64_t pages) {
     mayfly::RequestBuilder request;
     mayfly::GeneralRegisters entry{};
     entry.rip = 0x1000;
     entry.rdi = 0x200000;
     entry.rsi = 16;
-    entry.rdx = 16 * 4096;
+    entry.rdx = pages / 16 * 4096;
     request.restore().entry(entry).starts_call().deadline_us(1'000'000);
+    return request;
+}
+
+/// Writes 16 of so many pages, complete restore included, against a bare exit.
+Samples write_and_restore(mayfly::SyncClient& client, std::uint64_t pages) {
+    auto vm = code_vm(client, kWritePages, pages);
+    mayfly::RequestBuilder request = write_16_of(pages);
     ExitFloor floor;
     auto samples = interleave(
         [&] {
             const Answer& answer = client.run(*vm, request);
             vm->end_call();
-            if (answer.exit != ExitKind::IoOut || answer.number != 0x10) throw std::runtime_error("warm-call: no OUT");
+            if (answer.exit != ExitKind::IoOut || answer.number != 0x10) throw std::runtime_error("warm call: no OUT");
             return thread_us(answer);
         },
         std::ref(floor), kRounds, kCallsPerRound, kWarmCalls);
-    if (client.run(*vm, request).dirty_pages != 16) throw std::runtime_error("warm-call: the restore is not complete");
+    if (client.run(*vm, request).dirty_pages != 16) throw std::runtime_error("warm call: the restore is not complete");
     client.close(*vm);
     return samples;
 }
 
+Samples warm_call(mayfly::SyncClient& client, const bench::RecordedCall&) { return write_and_restore(client, 256); }
+
+Samples restore_1g_16(mayfly::SyncClient& client, const bench::RecordedCall&) {
+    return write_and_restore(client, ((1u << 30) - 0x200000) / 4096);
+}
+
+/// The privileged instructions of guest-abi 9.2, from a warm snapshot behind the CR4 toggle of each call.
+Samples ring0_guest_call(mayfly::SyncClient& client, const bench::RecordedCall&) {
+    bench::Ring0Guest guest(client);
+    ExitFloor floor;
+    auto samples = interleave(
+        [&] {
+            const Answer& answer = guest.call();
+            if (answer.exit != ExitKind::Halt) throw std::runtime_error("ring0-guest-call: no halt");
+            return thread_us(answer);
+        },
+        std::ref(floor), kRounds, kCallsPerRound, kWarmCalls);
+    guest.check();
+    return samples;
+}
+
+/// Calls in a second that `slots` threads answer, each with a queue that does not run dry.
+double call_rate(std::uint32_t slots) {
+    constexpr int kVmsPerSlot = 16, kBatches = 40, kWarmBatches = 10;
+    mayfly::SyncClient client({.slots = slots});
+    std::vector<std::shared_ptr<mayfly::Vm>> vms;
+    for (std::uint32_t i = 0; i < slots * kVmsPerSlot; ++i) vms.push_back(code_vm(client, kWritePages, 256));
+    mayfly::RequestBuilder request = write_16_of(256);
+    floors::Nanoseconds start = 0;
+    for (int batch = 0; batch < kWarmBatches + kBatches; ++batch) {
+        if (batch == kWarmBatches) start = now();
+        for (auto& vm : vms) vm->post_run(request.bytes());
+        for (std::size_t i = 0; i < vms.size(); ++i) client.next().vm->end_call();
+    }
+    const double rate = static_cast<double>(vms.size()) * kBatches * 1e9 / static_cast<double>(now() - start);
+    for (auto& vm : vms) client.close(*vm);
+    return rate;
+}
+
+/// The rate of two threads against that of one.
+Samples two_threads(mayfly::SyncClient&, const bench::RecordedCall&) {
+    return interleave([] { return call_rate(2); }, [] { return call_rate(1); }, 5, 1, 1);
+}
+
 Samples guest_call(mayfly::SyncClient& client, const bench::RecordedCall& recorded) {
     auto vm = recorded.initialise(client);
-    mayfly::RequestBuilder request = recorded.call.builder(true);
+    mayfly::RequestBuilder request = recorded.call_builder(true);
     ExitFloor floor;
     auto samples = interleave(
         [&] {
@@ -120,8 +174,8 @@ Samples guest_call(mayfly::SyncClient& client, const bench::RecordedCall& record
 /// Snapshot at hand, a spare shell ready: until the first result of a new sandbox.
 Samples cold_call(mayfly::SyncClient& client, const bench::RecordedCall& recorded) {
     auto first = recorded.initialise(client);
-    const auto snapshot = client.snapshot(*first);
-    mayfly::RequestBuilder request = recorded.call.builder(false);
+    const auto snapshot = client.snapshot(*first);  // where it stands: at the warm snapshot or at its halt
+    mayfly::RequestBuilder request = recorded.call_builder(false);
     auto samples = interleave(
         [&] {
             sleep_ms(5);  // the shell maker refills off the path, as it does between cold calls of a host
@@ -142,7 +196,7 @@ Samples cold_call(mayfly::SyncClient& client, const bench::RecordedCall& recorde
 
 /// The plan of an image at hand, no snapshot: creation, initialisation, snapshot, first result.
 Samples first_call(mayfly::SyncClient& client, const bench::RecordedCall& recorded) {
-    mayfly::RequestBuilder request = recorded.call.builder(true);
+    mayfly::RequestBuilder request = recorded.call_builder(true);
     return interleave(
         [&] {
             sleep_ms(5);
@@ -184,8 +238,8 @@ Samples kill(mayfly::SyncClient& client, const bench::RecordedCall&) {
 Samples parked_sandbox(mayfly::SyncClient& client, const bench::RecordedCall& recorded) {
     constexpr int kSandboxes = 150, kRepeats = 3;
     auto first = recorded.initialise(client);
-    const auto snapshot = client.snapshot(*first);
-    mayfly::RequestBuilder request = recorded.call.builder(true);
+    const auto snapshot = client.snapshot(*first);  // where it stands: at the warm snapshot or at its halt
+    mayfly::RequestBuilder request = recorded.call_builder(true);
     Samples samples;
     for (int repeat = 0; repeat < kRepeats; ++repeat) {
         std::vector<std::shared_ptr<mayfly::Vm>> vms;
@@ -218,7 +272,8 @@ void print(const std::string& name, const Samples& samples) {
 
 int main(int count, char** arguments) {
     const std::map<std::string, std::function<Samples(mayfly::SyncClient&, const bench::RecordedCall&)>> rows{
-        {"warm-call", warm_call}, {"guest-call", guest_call}, {"cold-call", cold_call},
+        {"warm-call", warm_call}, {"guest-call", guest_call}, {"ring0-guest-call", ring0_guest_call},
+        {"restore-1g-16", restore_1g_16}, {"two-threads", two_threads}, {"cold-call", cold_call},
         {"first-call", first_call}, {"kill", kill}, {"parked-sandbox", parked_sandbox}};
     try {
         if (count < 3) throw std::runtime_error("usage: bench-native RECORDING ROW...");

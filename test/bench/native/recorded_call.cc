@@ -58,9 +58,10 @@ RecordedRequest read_request(Reader& reader) {
 
 }  // namespace
 
-mayfly::RequestBuilder RecordedRequest::builder(bool restore) const {
+mayfly::RequestBuilder RecordedRequest::builder(bool restore, bool from_entry) const {
     mayfly::RequestBuilder builder;
-    builder.entry(entry).starts_call().deadline_us(5'000'000);
+    builder.starts_call().deadline_us(5'000'000);
+    if (from_entry) builder.entry(entry);
     if (restore) builder.restore();
     for (const Store& write : writes) builder.write(write.address, write.bytes);
     return builder;
@@ -82,6 +83,12 @@ RecordedCall RecordedCall::read(const std::string& file) {
     call.load = reader.stores();
     call.initialisation = read_request(reader);
     call.call = read_request(reader);
+    call.warm_entry = read_request(reader).entry;
+    call.untouched.resize(reader.word());
+    for (mayfly::AddressRange& range : call.untouched) {
+        range.address = reader.word();
+        range.length_bytes = reader.word();
+    }
     call.expected_output = reader.store();
     return call;
 }
@@ -94,6 +101,10 @@ std::shared_ptr<mayfly::Vm> RecordedCall::initialise(mayfly::SyncClient& client)
     if (client.run(*vm, request).exit != mayfly::ExitKind::Halt) throw std::runtime_error("initialisation did not halt");
     vm->end_call();
     client.snapshot(*vm);
+    if (untouched.empty()) return vm;
+    mayfly::RequestBuilder prime;
+    prime.entry(warm_entry);
+    if (client.prime(*vm, prime, untouched) == nullptr) throw std::runtime_error("the guest was not primed");
     return vm;
 }
 

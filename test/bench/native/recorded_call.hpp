@@ -23,7 +23,8 @@ struct RecordedRequest {
     mayfly::GeneralRegisters entry;
     std::vector<Store> writes;
 
-    mayfly::RequestBuilder builder(bool restore) const;
+    /// Absent `from_entry`: goes on from where the VM's snapshot stands.
+    mayfly::RequestBuilder builder(bool restore, bool from_entry = true) const;
 };
 
 struct RecordedCall {
@@ -31,11 +32,16 @@ struct RecordedCall {
     std::vector<Store> load;
     RecordedRequest initialisation;
     RecordedRequest call;
+    /// Where the library's call goes on from a warm snapshot: its entry, and what that must not depend on.
+    mayfly::GeneralRegisters warm_entry;
+    mayfly::Untouched untouched;  // empty: the call has an entry
     Store expected_output;
 
     static RecordedCall read(const std::string& file);
 
-    /// A VM initialised to its first halt, with its base snapshot taken.
+    mayfly::RequestBuilder call_builder(bool restore) const { return call.builder(restore, untouched.empty()); }
+
+    /// A VM initialised to its first halt, with its base snapshot taken, a warm one where the library takes one.
     std::shared_ptr<mayfly::Vm> initialise(mayfly::SyncClient& client) const;
     /// Throws unless the VM's output is what the library saw.
     void check(const mayfly::Vm& vm) const;

@@ -7,6 +7,7 @@ import {
   type HypervisorDriver,
   loadSandbox,
   type MemoryWrite,
+  type PrimeRequest,
   type RunRequest,
   type VmPlan,
 } from '@mayfly/hypervisor';
@@ -39,6 +40,8 @@ const OUTPUT_BYTES = 256;
 interface Recording {
   plan?: VmPlan;
   readonly requests: RunRequest[];
+  /** The warm snapshot that was taken, if one was: then the call has no entry. */
+  prime?: PrimeRequest;
   output?: Uint8Array;
 }
 
@@ -88,6 +91,13 @@ function recordedVm(vm: DriverVm, recording: Recording): DriverVm {
           return answer;
         };
       }
+      if (property === 'primeSnapshot') {
+        return async (request: PrimeRequest) => {
+          const snapshot = await target.primeSnapshot?.(request);
+          if (snapshot !== undefined) recording.prime = request;
+          return snapshot;
+        };
+      }
       const value: unknown = Reflect.get(target, property, target);
       return typeof value === 'function' ? value.bind(target) : value;
     },
@@ -96,7 +106,7 @@ function recordedVm(vm: DriverVm, recording: Recording): DriverVm {
 
 const copyWrite = ({ address, bytes }: MemoryWrite): MemoryWrite => ({ address, bytes: bytes.slice() });
 
-function serialise({ plan, requests, output }: Recording): Buffer {
+function serialise({ plan, requests, prime, output }: Recording): Buffer {
   const [initialisation, call] = [requests[0], requests.at(-1)];
   if (!plan?.outputBuffer || !initialisation || !call || !output) throw new TypeError('nothing was recorded');
   const parts: Buffer[] = [];
@@ -114,7 +124,7 @@ function serialise({ plan, requests, output }: Recording): Buffer {
     word(all.length);
     all.forEach(store);
   };
-  const request = ({ entry, writes }: RunRequest) => {
+  const request = ({ entry, writes }: Pick<RunRequest, 'entry' | 'writes'>) => {
     for (const name of REGISTERS) word(entry?.[name] ?? (name === 'rflags' ? 2 : 0));
     stores(writes ?? []);
   };
@@ -126,6 +136,10 @@ function serialise({ plan, requests, output }: Recording): Buffer {
   stores(plan.load);
   request(initialisation);
   request(call);
+  const untouched = call.entry === undefined ? (prime?.untouched ?? []) : [];
+  request({ entry: prime?.entry ?? {} });
+  word(untouched.length);
+  for (const { address, lengthBytes } of untouched) [address, lengthBytes].forEach(word);
   store({ address: plan.outputBuffer.address, bytes: output });
   return Buffer.concat(parts);
 }

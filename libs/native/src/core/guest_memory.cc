@@ -24,6 +24,7 @@ void GuestMemory::attach(Monitor& monitor) noexcept {
 
 // SAFETY (write, zero, read): the callers' ranges lie in [0, memory_bytes), which the mapping spans.
 void GuestMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return;
   std::memcpy(memory_.data() + address, bytes.data(), bytes.size());
   if (monitor_ != nullptr)
     monitor_->mark_dirty(address, bytes.size());

@@ -99,7 +99,7 @@ GUEST(do_cr0, "mov %rax, %cr0")
 GUEST(do_cr4, "mov %rax, %cr4")
 GUEST(do_cr3, "mov %rsp, %cr3")
 GUEST(do_cr8, "mov %rsp, %cr8")
-GUEST(user_iretq, "lgdt 0x200100; push $0x2b; push $0; push $2; push $0x2b; push $0x10000; iretq")
+GUEST(user_iretq, "lgdt 0x200100; push $0x10; push $0; push $2; push $0x10; push $0x10000; iretq")
 TEST("what is not done for the guest is refused by name, with its bytes and its address") {
   check_refused(do_rdmsr(), "rdmsr");
   check_refused(do_wrmsr(), "wrmsr");
@@ -112,6 +112,9 @@ TEST("what is not done for the guest is refused by name, with its bytes and its 
   check_refused(do_lldt(), "lldt");
   check_refused(do_sysret(), "sysret");
   check_refused(do_sysexit(), "sysexit");
+  check_refused(do_iret(), "32-bit iret");
+  check_refused(do_retf(), "32-bit retf");
+  check_refused(user_iretq(), "iretq to no 64-bit ring-0 code", user_iretq().size() - 2);
   check_refused(do_cr0(), "mov to cr0");
   check_refused(do_cr4(), "mov to cr4");
   check_refused(do_cr3(), "mov to cr3");

@@ -5,11 +5,21 @@ import { recordCall } from '../record-call.js';
 import { type Benchmark, row } from '../row.js';
 
 const execute = promisify(execFile);
-const UNITS: Readonly<Record<string, string>> = { 'parked-sandbox': 'KiB' };
+const UNITS: Readonly<Record<string, string>> = { 'parked-sandbox': 'KiB', 'two-threads': 'calls/s' };
 
 /** Rows timed on the slot's thread by a C++ program over the core; the library records what it has to replay. */
 export const nativeRows: Benchmark = {
-  rows: ['warm-call', 'guest-call', 'cold-call', 'first-call', 'kill', 'parked-sandbox'],
+  rows: [
+    'warm-call',
+    'guest-call',
+    'ring0-guest-call',
+    'restore-1g-16',
+    'two-threads',
+    'cold-call',
+    'first-call',
+    'kill',
+    'parked-sandbox',
+  ],
   async run({ root, scratchFolder, wanted }) {
     const recording = path.join(scratchFolder, 'echo.call');
     const elf = path.join(root, 'guests/build/echo.elf');
