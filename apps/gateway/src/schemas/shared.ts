@@ -72,6 +72,9 @@ export const Problem = Type.Object(
     rip: Type.Optional(Type.String()),
     address: Type.Optional(Type.String()),
     logTail: Type.Optional(Type.String()),
+    timings: Type.Optional(
+      Type.Record(Type.String(), Type.Number(), { description: 'Microseconds, as in the record' }),
+    ),
   },
   { description: 'RFC 9457' },
 );
