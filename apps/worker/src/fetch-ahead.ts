@@ -32,6 +32,7 @@ return waiting`;
 const NO_JOB = [undefined, undefined, 0, 0];
 /** How long a wait that is to end may take to end by itself; then its connection is cut. */
 const WAKE_TIMEOUT_MS = 1_000;
+const WAKE_AGAIN_MS = 20;
 
 interface Ahead {
   readonly token: string;
@@ -139,11 +140,20 @@ class FetchAheadBackend extends RedisQueueBackend {
 
   /** Ends a wait so that a job which it fetches in this moment arrives, and runs, instead of being lost. */
   override async disconnectBlocking(wait?: boolean): Promise<void> {
-    if (this.#waiting !== undefined && this.#blockingId !== undefined) {
-      this.#redis.client('UNBLOCK', this.#blockingId).catch(() => undefined);
-      await settled(this.#waiting, WAKE_TIMEOUT_MS);
-    }
+    if (this.#waiting !== undefined) await this.#endWait(this.#waiting);
     await super.disconnectBlocking(wait);
+  }
+
+  async #endWait(waiting: Promise<unknown>): Promise<void> {
+    const unblock = () => {
+      if (this.#blockingId !== undefined)
+        this.#redis.client('UNBLOCK', this.#blockingId).catch(() => undefined);
+    };
+    unblock();
+    // The wait may have been on its way to Redis still.
+    const again = setInterval(unblock, WAKE_AGAIN_MS);
+    await settled(waiting, WAKE_TIMEOUT_MS);
+    clearInterval(again);
   }
 }
 

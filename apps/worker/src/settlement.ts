@@ -147,8 +147,7 @@ function encodeResult(value: TypedValue | undefined): EncodedResult {
   if (value === undefined) return { result: { kind: 'inline', value: { type: 'void' } }, body: NOTHING };
   if (value.type !== 'string' && value.type !== 'bytes')
     return { result: { kind: 'inline', value: toJsonValue(value) }, body: NOTHING };
-  const body = value.type === 'string' ? Buffer.from(value.value, 'utf8') : value.value;
-  const lengthBytes = body.byteLength;
+  const lengthBytes = Buffer.byteLength(value.value);
   if (lengthBytes > LIMITS.resultBytes)
     return {
       tooLarge: {
@@ -156,7 +155,8 @@ function encodeResult(value: TypedValue | undefined): EncodedResult {
       },
     };
   if (lengthBytes <= LIMITS.inlineBytes)
-    return { result: { kind: 'inline', value: toJsonValue(value) }, body };
+    return { result: { kind: 'inline', value: toJsonValue(value) }, body: NOTHING };
+  const body = value.type === 'string' ? Buffer.from(value.value, 'utf8') : value.value;
   const sha256 = createHash('sha256').update(body).digest('hex');
   return { result: { kind: 'blob', type: value.type, sha256, lengthBytes }, body };
 }

@@ -55,10 +55,10 @@ test.each([
   expect(body.byteLength).toBe(0);
 });
 
-test('a short string is in the record and in the body', () => {
+test('a short string is in the record, without a body', () => {
   const { record, body } = settleValue({ type: 'string', value: 'grüße' });
   expect(record.result).toEqual({ kind: 'inline', value: { type: 'string', value: 'grüße' } });
-  expect(Buffer.from(body).toString('utf8')).toBe('grüße');
+  expect(body.byteLength).toBe(0);
 });
 
 test('what is larger than inline is a reference by hash, whole in the body', () => {

@@ -18,8 +18,9 @@ test('a sync call is answered over the socket, with its token, and has a record'
   const item = invocationItem({ replyToken: token });
   await harness.add('sync', invocationJob([item]));
   const [reply] = await harness.replies.received(1);
-  expect(reply).toMatchObject({ token, record: { invocationId: item.invocationId, outcome: 'succeeded' } });
-  expect(Buffer.from(reply?.body ?? []).toString('utf8')).toBe('hello');
+  const result = { kind: 'inline', value: { type: 'string', value: 'hello' } };
+  const { invocationId } = item;
+  expect(reply).toMatchObject({ token, record: { invocationId, outcome: 'succeeded', result } });
   expect(await harness.recorded(item.invocationId)).toEqual(reply?.record);
   const ttlMs = await harness.redis.pttl(keys.record('acme', item.invocationId));
   expect(ttlMs).toBeGreaterThan(LIMITS.recordRetentionMs - 60_000);

@@ -2,7 +2,8 @@ import type { InvocationRecord } from './record.js';
 
 /**
  * Frames on the gateway's reply socket, little-endian: u32 length of the rest, 16 bytes reply token, u32 length of the
- * record, the record as JSON, then the result's bytes (for a `string` or `bytes` result; else none).
+ * record, the record as JSON, then the result's bytes (for a `string` or `bytes` result that is not inside the record;
+ * else none).
  */
 const HEADER_BYTES = 4 + 16 + 4;
 /** Ceiling of one frame: a result of `LIMITS.resultBytes` and its record fit. */
@@ -12,7 +13,7 @@ export interface Reply {
   /** 32 hex digits. */
   readonly token: string;
   readonly record: InvocationRecord;
-  /** UTF-8 of a string result, or the bytes of a bytes result; empty otherwise. */
+  /** UTF-8 of a string result or the bytes of a bytes result that is not inside the record; empty otherwise. */
   readonly body: Uint8Array;
 }
 

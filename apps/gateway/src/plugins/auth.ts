@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { gatewayError } from '../errors.js';
 
@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
+const sha256 = (text: string): Buffer => hash('sha256', text, 'buffer');
 
 /**
  * Every route of this scope wants `Authorization: Bearer <key>`. Keys are compared as hashes, in constant time, so

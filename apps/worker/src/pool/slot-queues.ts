@@ -1,5 +1,8 @@
-/** How long a call may hold up another one that has a free slot to go to. */
-const HELD_UP_MS = 5;
+/**
+ * How long a call may hold up another one that has a free slot to go to. Well beyond what a busy machine keeps a slot's
+ * thread or the event loop waiting: a call that is taken off although it runs is lost.
+ */
+const HELD_UP_MS = 50;
 
 /** A leased sandbox's call: it runs on its slot, or waits behind the calls that came before. */
 export interface SlotCall {

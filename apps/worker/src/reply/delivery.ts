@@ -14,7 +14,7 @@ import { corkForTurn } from './write-turn.js';
 /** An invocation that has ended: what is kept of it, and what answers its caller. */
 export interface Settlement {
   readonly record: InvocationRecord;
-  /** UTF-8 of a string result, or the bytes of a bytes result; empty otherwise. */
+  /** UTF-8 of a string result or the bytes of a bytes result that is not inside the record; empty otherwise. */
   readonly body: Uint8Array;
   /** Absent when nobody waits. */
   readonly replyToken?: string;
