@@ -1,5 +1,7 @@
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
 import { fail, main, say } from './lib/console.mjs';
-import { run } from './lib/exec.mjs';
+import { root, run } from './lib/exec.mjs';
 
 /** Fewer than this, and the checkers did not see the project. */
 const FEWEST_FILES = 60;
@@ -13,9 +15,9 @@ export async function check() {
   counted('tsc', types.output.split('\n').filter((file) => !file.includes('node_modules')).length);
   await run('node_modules/.bin/tsc', ['-p', 'test']);
   const arrows = await run('node_modules/.bin/depcruise', [
-    'apps/gateway/src',
-    'apps/worker/src',
-    ...['contracts', 'blobs', 'native', 'hypervisor'].map((lib) => `libs/${lib}/src`),
+    ...['apps', 'libs'].flatMap((floor) =>
+      readdirSync(path.join(root, floor)).map((room) => `${floor}/${room}/src`),
+    ),
     '--config',
     '.dependency-cruiser.cjs',
   ]);

@@ -70,7 +70,10 @@ export function parseJsonValue(type: ReturnType, raw: unknown): ParseResult<Type
     case 'double': {
       const value = typeof raw === 'number' ? raw : typeof raw === 'string' ? NON_FINITE.get(raw) : undefined;
       if (value === undefined) return bad(`expected a number or "NaN", "Infinity", "-Infinity" for ${type}`);
-      return { ok: true, value: { type, value: type === 'float' ? Math.fround(value) : value } };
+      const kept = type === 'float' ? Math.fround(value) : value;
+      if (Number.isFinite(value) && !Number.isFinite(kept))
+        return bad('expected a number that a float can hold');
+      return { ok: true, value: { type, value: kept } };
     }
     case 'bool':
       return typeof raw === 'boolean'

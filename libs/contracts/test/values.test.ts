@@ -38,6 +38,7 @@ describe('parseJsonValue', () => {
     ),
     ...[-1, '-1', '18446744073709551616'].map((raw): [ReturnType, unknown] => ['ulong', raw]),
     ...['1', 'nan', 'inf', '+Infinity', null].map((raw): [ReturnType, unknown] => ['double', raw]),
+    ...[1e39, -3.5e38].map((raw): [ReturnType, unknown] => ['float', raw]),
     ...[0, 1, 'true', null].map((raw): [ReturnType, unknown] => ['bool', raw]),
     ...[1, null, '\ud800', '\udc00\ud800'].map((raw): [ReturnType, unknown] => ['string', raw]),
     ...[1, 'A', 'AA', 'AAE', 'A===', 'AA=A', 'AA-_', ' AAE=', [1]].map((raw): [ReturnType, unknown] => [
