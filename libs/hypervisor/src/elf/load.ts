@@ -9,7 +9,8 @@ import type { ElfImage } from './elf-image.js';
 export function loadElf(image: ElfImage, loadAddress: number): MemoryWrite[] {
   const copies = image.segments.map((segment) => ({
     segment,
-    bytes: image.bytes.slice(segment.fileOffset, segment.fileOffset + segment.fileBytes),
+    // A copy also of a Buffer, whose own `slice` is none.
+    bytes: new Uint8Array(image.bytes.subarray(segment.fileOffset, segment.fileOffset + segment.fileBytes)),
   }));
   if (image.relocations) {
     const file = new DataView(image.bytes.buffer, image.bytes.byteOffset, image.bytes.byteLength);
