@@ -38,7 +38,12 @@ async function main(): Promise<void> {
     },
   );
   const blobs = new LocalBlobStore(join(config.dataDirectory, DATA_FOLDERS.blobs));
-  const images = new HypervisorImageBuilder({ driver, blobs, initTimeoutMs: config.initTimeoutMs });
+  const images = new HypervisorImageBuilder({
+    driver,
+    blobs,
+    initTimeoutMs: config.initTimeoutMs,
+    onMismatch: (mismatch) => panic(mismatch),
+  });
   const worker = buildWorker({ config, redis, blobs, images, logger });
 
   let isStopping = false;

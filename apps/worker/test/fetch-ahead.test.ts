@@ -61,7 +61,9 @@ const isWaiting = () =>
 async function runOneByOne(first: number, last: number): Promise<void> {
   for (let n = first; n <= last; n += 1) {
     await queue.add('call', n, KEEP);
-    await vi.waitFor(async () => expect(await gateway.zcard(queue.keys.completed)).toBe(n), { interval: 5 });
+    await vi.waitFor(async () => expect(await gateway.zcard(queue.keys['completed'] ?? '')).toBe(n), {
+      interval: 5,
+    });
     await isWaiting();
   }
 }
@@ -74,7 +76,7 @@ test('a job that finds an idle worker costs one wait: its marker wakes nobody in
   expect((await calls('bzpopmin')) - waits).toBe(10);
   // Added, fetched, marker cleared, completed.
   expect((await calls('evalsha')) - scripts).toBe(40);
-  expect(await gateway.exists(queue.keys.marker)).toBe(0);
+  expect(await gateway.exists(queue.keys['marker'] ?? '')).toBe(0);
 });
 
 test('a backlog runs, each job once, and leaves no lock and no active job', async () => {
@@ -115,7 +117,7 @@ test('a job that arrives as a worker closes runs or waits for another worker', a
 test('a worker whose connections were cut takes the next job', async () => {
   await startWorker('w1');
   await isWaiting();
-  await gateway.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await gateway.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   await queue.add('call', 1, KEEP);
   await vi.waitFor(async () => expect((await states())['completed']).toBe(1), { timeout: 8_000 });
 });
