@@ -26,6 +26,26 @@ const u32 = (at: number, value: number) => (view: DataView) => view.setUint32(at
 const u64 = (at: number, value: bigint) => (view: DataView) => view.setBigUint64(at, value, true);
 const HUGE = 0xffff_ffff_ffff_ffffn;
 
+describe('loadElf', () => {
+  test('relocates a second segment of an image in a Buffer, and leaves the file as it is', () => {
+    const { bytes } = buildElf({ code, relocations });
+    const file = Buffer.from(bytes);
+    const image = checkElf(file);
+    const split = 256;
+    const part = (address: number, end: number) => ({
+      fileOffset: address,
+      fileBytes: end - address,
+      address,
+      memoryBytes: end - address,
+    });
+    const segments = [part(0, split), part(split, bytes.byteLength)];
+    const [, second] = loadElf({ ...image, segments }, 0x5000);
+    const relocated = Buffer.from(second?.bytes ?? []).readBigUInt64LE(300 - split);
+    expect([second?.address, relocated]).toEqual([0x5000 + split, 0x5000n + 0x123n]);
+    expect(file.equals(bytes)).toBe(true);
+  });
+});
+
 describe('checkElf', () => {
   test('accepts a static PIE and reports entry, size and segments', () => {
     const { bytes, codeOffset, relaOffset } = buildElf({ code, relocations, zeroBytes: 5000 });
