@@ -30,6 +30,15 @@ export {
 export type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {
+  type GuestEvent,
+  type GuestField,
+  type GuestHostCall,
+  type GuestSpan,
+  type GuestTrace,
+  type GuestTraceDropped,
+  TRACE_LIMITS,
+} from './trace/types.js';
+export {
   type GuestInitFailure,
   guestInitFailure,
   loadSandbox,
