@@ -6,6 +6,9 @@
  * assumes that the core lives in the caller's process.
  */
 
+import type { FpuState } from './fpu-state.js';
+import type { SpecialRegisters } from './registers.js';
+
 /** Rights of a region as guest-abi 1.1 numbers them; combine with `|`. */
 export const Rights = { READ: 1, WRITE: 2, EXECUTE: 4, STACK_GUARD: 8 } as const;
 
@@ -38,6 +41,42 @@ export interface VmPlan {
    * region may cover them: the guest sees them once it has read CR3. Absent: such an instruction is an exception.
    */
   readonly ring0?: { readonly pageTablesBytes: number };
+  /**
+   * Where the guest runs. `user`: at CPL 3, below a monitor that owns page tables and descriptors. `supervisor`: in ring
+   * 0 of its VM, as the reference runs its guests, owning its page tables: they are plain bytes of guest memory, `rights`
+   * of regions count as what the hypervisor maps (no WRITE: read-only, STACK_GUARD or 0: nothing there), and an access
+   * that they forbid is an `mmio` exit. It starts in the registers of guest-abi 4.1, or in others that
+   * `setSpecialRegisters` gives; a restore copies all of its memory and takes special and extended registers from the
+   * snapshot; all MSRs are denied. Less isolation and dearer calls: an option of the library, never of an upload. Not with
+   * `ring0`: MAYFLY_ERR_VM_PLAN. @defaultValue 'user'
+   */
+  readonly privilege?: 'user' | 'supervisor';
+}
+
+/** Where the bytes of a mapped region come from. */
+export type RegionSource =
+  /** Taken when `mapRegion` is called: the caller may change them afterwards. */
+  | { readonly bytes: Uint8Array }
+  /**
+   * A regular file, by path or by a descriptor that stays the caller's. Its pages are mapped copy-on-write from
+   * `offsetBytes` (whole pages; default 0), shared with everybody who has the file mapped. Whoever shortens it meanwhile
+   * ends the guests that touch what is gone, as an `unknown` exit.
+   */
+  | { readonly file: string | number; readonly offsetBytes?: number };
+
+/**
+ * Memory beside the plan's (guest-abi 1.4). Read-only for guest and host: it is not restored, and several VMs can share
+ * it. A guest at CPL 3 finds it at `address`; one built for ring 0, or in it, maps this physical address in its page
+ * tables first.
+ */
+export interface RegionRequest {
+  /** Guest-physical; page aligned, at or above the plan's `memoryBytes`, below 60 GiB. */
+  readonly address: number;
+  /** Whole pages. @defaultValue all that the source has, rounded up to a page; the rest of the last page is zero */
+  readonly lengthBytes?: number;
+  /** `Rights`: READ, or READ | EXECUTE. */
+  readonly rights: number;
+  readonly source: RegionSource;
 }
 
 export interface AddressRange {
@@ -82,8 +121,8 @@ export interface RunRequest {
   readonly writes?: readonly MemoryWrite[];
   /**
    * Enter with exactly these registers (those not named are 0, RFLAGS 2) and reset extended state. Absent: the
-   * guest goes on where its last exit left it, which must have been an OUT (a host call); else it is refused with
-   * MAYFLY_ERR_VM_REQUEST.
+   * guest goes on where its last exit left it, which must have been an OUT (a host call), or where `setRegisters` put
+   * it; else it is refused with MAYFLY_ERR_VM_REQUEST.
    */
   readonly entry?: Partial<GeneralRegisters>;
   /**
@@ -203,9 +242,12 @@ export interface DriverVm {
   /** Which of the driver's slots runs it, from 0: VMs of one slot run one after the other. Absent: each VM on its own. */
   readonly slot?: number;
   readonly interrupt: DriverInterrupt;
-  /** A copy. @throws MAYFLY_ERR_VM_RANGE, MAYFLY_ERR_VM_BUSY while the guest runs, MAYFLY_ERR_VM_CLOSED. */
+  /**
+   * A copy, out of guest memory or one mapped region. @throws MAYFLY_ERR_VM_RANGE, MAYFLY_ERR_VM_BUSY while the guest
+   * runs, MAYFLY_ERR_VM_CLOSED.
+   */
   read(address: number, lengthBytes: number): Uint8Array;
-  /** Same errors as `read`. */
+  /** Same errors as `read`; a mapped region is out of range. */
   write(address: number, bytes: Uint8Array): void;
   /** One at a time: a second one is refused with MAYFLY_ERR_VM_BUSY. Rejects only for faults of host or caller. */
   run(request: RunRequest): Promise<RunAnswer>;
@@ -229,6 +271,47 @@ export interface DriverVm {
   compareWithBase?(): Promise<number>;
   /** Returns to a snapshot of a VM of the same plan, and makes it the base. @throws MAYFLY_ERR_VM_SNAPSHOT_MISMATCH. */
   restore(snapshot: DriverSnapshot): Promise<void>;
+  /**
+   * General registers of the idle guest: at its last exit (behind an OUT that it stands at), at an exception those of the
+   * faulting code; of the snapshot after a restore; at first all 0 with RFLAGS 2. IF is what the guest believes it to be.
+   * This and the other five are operations: MAYFLY_ERR_VM_BUSY, MAYFLY_ERR_VM_CLOSED.
+   */
+  registers?(): Promise<GeneralRegisters>;
+  /**
+   * From where a run without an entry goes on, at whatever exit the guest stands; what was pending there is dropped.
+   * Those not named keep their value. Flags that the guest may not change itself are left out, as in an entry. RIP not
+   * canonical: MAYFLY_ERR_VM_REQUEST.
+   */
+  setRegisters?(registers: Partial<GeneralRegisters>): Promise<void>;
+  /**
+   * Segments, descriptor tables, control registers. Of a guest built for ring 0 (`VmPlan.ring0`) those it believes in,
+   * what ring 0 would have seen; of others the CPU's.
+   */
+  specialRegisters?(): Promise<SpecialRegisters>;
+  /**
+   * `supervisor`: any state that the CPU takes, else MAYFLY_ERR_VM_REQUEST. A guest built for ring 0: what it could bring
+   * about itself (segments that are present, of DPL 0 or null; descriptor tables; CR2; CR4.PGE; FS and GS bases). Any
+   * other guest: the bases of FS and GS. A change beyond that would be one of the monitor's state and is refused with
+   * MAYFLY_ERR_VM_PRIVILEGE, which names the register; nothing is changed then.
+   */
+  setSpecialRegisters?(registers: SpecialRegisters): Promise<void>;
+  /** x87 and SSE state at the last exit. Every entry resets it (guest-abi 4.3). */
+  fpu?(): Promise<FpuState>;
+  /** For a run without an entry. Reserved bits of MXCSR: MAYFLY_ERR_VM_REQUEST. */
+  setFpu?(state: FpuState): Promise<void>;
+  /**
+   * Maps memory beside the plan's. A snapshot keeps the list of mapped regions, and a restore brings that list back; the
+   * bytes are not copied.
+   * @returns what was mapped, in whole pages.
+   * @throws MAYFLY_ERR_VM_REGION: not aligned, WRITE or STACK_GUARD asked for, no READ, overlapping another region or
+   * guest memory, out of the range of addresses, an empty source or one shorter than `lengthBytes`, a file that cannot
+   * be read, more than 32 regions. The VM is as it was.
+   */
+  mapRegion?(region: RegionRequest): Promise<PlannedRegion>;
+  /** @param address where a mapped region starts. @throws MAYFLY_ERR_VM_REGION when none does. */
+  unmapRegion?(address: number): Promise<void>;
+  /** Regions of `mapRegion` as they are now, ascending. */
+  readonly mappedRegions?: readonly PlannedRegion[];
   /** Kills what runs, waits for it, frees all. Idempotent: the same promise. */
   close(): Promise<void>;
 }

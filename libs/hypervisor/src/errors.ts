@@ -37,6 +37,20 @@ export const HYPERVISOR_ERRORS = {
     poisons: false,
     title: 'Invalid run request',
   },
+  MAYFLY_ERR_VM_REGION: {
+    status: 500,
+    fault: 'caller',
+    retryable: false,
+    poisons: false,
+    title: 'Invalid memory region',
+  },
+  MAYFLY_ERR_VM_PRIVILEGE: {
+    status: 500,
+    fault: 'caller',
+    retryable: false,
+    poisons: false,
+    title: 'A register that the guest may not have',
+  },
   MAYFLY_ERR_VM_SNAPSHOT_MISMATCH: {
     status: 500,
     fault: 'caller',

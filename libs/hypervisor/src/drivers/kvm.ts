@@ -252,6 +252,8 @@ class KvmDriver implements HypervisorDriver {
   }
 
   async createVm(plan: VmPlan): Promise<DriverVm> {
+    if (plan.privilege === 'supervisor')
+      throw hypervisorError('MAYFLY_ERR_VM_PLAN', 'privilege: this driver runs guests at CPL 3 only');
     const output = plan.outputBuffer ?? { address: 0, lengthBytes: 0 };
     const numbers = plan.regions.flatMap(({ address, lengthBytes, rights }) => [
       address,
