@@ -9,6 +9,7 @@ const only = (name, from, allowed) => ({
 module.exports = {
   forbidden: [
     only('contracts-imports-nothing-of-ours', '^libs/contracts/', ['libs/contracts']),
+    only('telemetry-imports-nothing-of-ours', '^libs/telemetry/', ['libs/telemetry']),
     only('blobs', '^libs/blobs/', ['libs/blobs', 'libs/contracts']),
     only('native-imports-nothing-of-ours', '^libs/native/', ['libs/native']),
     only('hypervisor', '^libs/hypervisor/', ['libs/hypervisor', 'libs/contracts', 'libs/native']),
@@ -16,10 +17,17 @@ module.exports = {
       'apps/gateway',
       'libs/contracts',
       'libs/blobs',
+      'libs/telemetry',
       'libs/hypervisor/dist/elf',
       'libs/hypervisor/src/elf',
     ]),
-    only('worker', '^apps/worker/', ['apps/worker', 'libs/contracts', 'libs/blobs', 'libs/hypervisor']),
+    only('worker', '^apps/worker/', [
+      'apps/worker',
+      'libs/contracts',
+      'libs/blobs',
+      'libs/telemetry',
+      'libs/hypervisor',
+    ]),
     {
       name: 'native-in-one-file',
       severity: 'error',
