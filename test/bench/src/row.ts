@@ -32,9 +32,9 @@ export const AIMS: Readonly<Record<string, { readonly atMost?: number; readonly 
   'ring0-guest-call': { atMost: 1.6 },
   'restore-1g-16': { atMost: 1.5 },
   'two-threads': { atLeast: 1.7 },
-  'cold-call': { atMost: 0.7 },
+  'cold-call': { atMost: 0.5 },
   kill: { atMost: 2 },
-  'host-call-js': { atMost: 4 },
+  'host-call-js': { atMost: 3 },
   'e2e-latency': { atMost: 0.65 },
   'e2e-throughput': { atLeast: 2.3 },
 };

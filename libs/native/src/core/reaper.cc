@@ -1,8 +1,6 @@
 #include "reaper.hpp"
 
-#include <pthread.h>
-
-#include "kick.hpp"
+#include "background.hpp"
 
 namespace mayfly {
 
@@ -26,8 +24,7 @@ void Reaper::stop() {
 }
 
 void Reaper::main() {
-  ::pthread_setname_np(::pthread_self(), "mf-reaper");
-  block_signals(0);
+  begin_background_thread("mf-reaper");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

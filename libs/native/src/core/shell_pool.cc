@@ -1,8 +1,6 @@
 #include "shell_pool.hpp"
 
-#include <pthread.h>
-
-#include "kick.hpp"
+#include "background.hpp"
 
 namespace mayfly {
 
@@ -18,6 +16,7 @@ std::unique_ptr<Shell> ShellPool::take() {
       shell = std::move(shells_.front());
       shells_.pop_front();
     }
+    refill_at_ = shells_.empty() ? Clock::time_point{} : Clock::now() + kRefillDelay;
   }
   changed_.notify_one();
   return shell != nullptr ? std::move(shell) : std::make_unique<Shell>(backend_);
@@ -34,11 +33,11 @@ void ShellPool::stop() {
 }
 
 void ShellPool::main() {
-  ::pthread_setname_np(::pthread_self(), "mf-shells");
-  block_signals(0);
+  begin_background_thread("mf-shells");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || (!failed_ && shells_.size() < spare_shells_); });
+    while (!stopping_ && Clock::now() < refill_at_) changed_.wait_until(lock, refill_at_);
     if (stopping_) return;
     lock.unlock();
     std::unique_ptr<Shell> shell;

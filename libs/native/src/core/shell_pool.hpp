@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -10,7 +11,12 @@
 
 namespace mayfly {
 
-/** Keeps a few shells made ahead on a thread of its own. */
+/**
+ * Keeps a few shells made ahead on a thread of its own.
+ *
+ * A shell that was taken is replaced a moment later, and at once only when it was the last: making a VM holds locks of
+ * the kernel that the taker's own memory slot would wait for, which made a cold call twice as long.
+ */
 class ShellPool {
  public:
   ShellPool(Backend& backend, uint32_t spare_shells);
@@ -24,6 +30,9 @@ class ShellPool {
   void stop();
 
  private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kRefillDelay{2};
+
   void main();
 
   Backend& backend_;
@@ -31,6 +40,7 @@ class ShellPool {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::unique_ptr<Shell>> shells_;  // under mutex_
+  Clock::time_point refill_at_{};              // under mutex_: not before this
   bool stopping_ = false;                      // under mutex_
   bool failed_ = false;                        // under mutex_: making one failed; try again after the next take
   std::thread thread_;                         // last: its thread uses all of the above
