@@ -135,6 +135,11 @@ export interface RunRequest {
    * holds for the call's later runs, too. Armed natively.
    */
   readonly deadlineUs?: number;
+  /**
+   * Keep the guest's trace batches (guest-abi 11.1) in the outbox, and answer with `clock`. Absent: they cost nothing.
+   * A guest that sends them unasked goes on.
+   */
+  readonly traces?: boolean;
 }
 
 /** Why the guest came back, as somebody outside must see it. */
@@ -180,9 +185,22 @@ export type DriverExit =
 
 /** What the guest sent while nobody outside was needed, in order. */
 export interface OutboxEntry {
-  /** 99: one log record popped from the output buffer, undecoded. 102: abort bytes, terminator excluded. 103: UTF-32 scalar, u32. */
+  /**
+   * 99: one log record popped from the output buffer, undecoded. 102: abort bytes, terminator excluded. 103: UTF-32
+   * scalar, u32. 104: a trace batch, undecoded, at most 64 KiB, never the same one twice in a row.
+   */
   readonly port: number;
   readonly bytes: Uint8Array;
+}
+
+/** Two moments of a run, on the host's clock and on the guest's: what lies between them is mapped in a straight line. */
+export interface RunClock {
+  /** CLOCK_MONOTONIC of the host, nanoseconds: first entry, last exit. */
+  readonly enteredNs: number;
+  readonly leftNs: number;
+  /** The time stamp counter as the guest reads it, at the same moments. */
+  readonly enteredTsc: bigint;
+  readonly leftTsc: bigint;
 }
 
 export interface RunAnswer {
@@ -192,6 +210,10 @@ export interface RunAnswer {
   readonly outbox: readonly OutboxEntry[];
   /** Outbox entries that did not fit their cap and were dropped. */
   readonly outboxDropped: number;
+  /** Of a request with `traces`. */
+  readonly clock?: RunClock | undefined;
+  /** Trace batches outside of guest memory, too large, or beyond the outbox. @defaultValue 0 */
+  readonly tracesDropped?: number;
   readonly phases: {
     /** Request posted → taken by the slot's thread. */
     readonly queuedNs: number;

@@ -41,14 +41,24 @@ export interface AnswerOutboxEntry {
   readonly bytes: Uint8Array;
 }
 
+/** Two moments of a run on the clocks of host and guest. */
+export interface AnswerClock {
+  readonly enteredNs: number;
+  readonly leftNs: number;
+  readonly enteredTsc: bigint;
+  readonly leftTsc: bigint;
+}
+
 const RECORD_BYTES = 512;
 const HEADER_BYTES = 16;
 // Offsets in an answer (`src/core/blocks.hpp`), of which the first words are 32 bits wide.
 const ERROR_CODE_BYTE = 40;
 const TIMES_BYTE = 64;
 const REGISTERS_BYTE = 112;
-const REASON_BYTE = 256;
-const REASON_BYTES = 240;
+const CLOCK_BYTE = 256;
+const TRACES_DROPPED_BYTE = 272;
+const REASON_BYTE = 280;
+const REASON_BYTES = 216;
 const FLAG_BY_DEADLINE = 1;
 const FLAG_MMIO_WRITE = 2;
 const OUTBOX_HEADER_BYTES = 8;
@@ -69,6 +79,8 @@ export class NativeAnswer {
     readonly exits: number,
     readonly dirtyPages: number,
     registers: BigUint64Array,
+    readonly clock: AnswerClock | undefined,
+    readonly tracesDropped: number,
   ) {
     this.#registers = registers;
   }
@@ -135,7 +147,16 @@ export class CompletionRecords {
       this.#word(index, at + 20),
       this.#word(index, at + 24),
       this.#quads.slice(registers, registers + REGISTER_NAMES.length),
+      this.#clock(index, entered, left),
+      this.#word(index, at + TRACES_DROPPED_BYTE),
     );
+  }
+
+  /** The core fills it for a request with `traces` only. */
+  #clock(index: number, enteredNs: number, leftNs: number): AnswerClock | undefined {
+    const enteredTsc = this.#quad(index, HEADER_BYTES + CLOCK_BYTE);
+    if (enteredTsc === 0n) return undefined;
+    return { enteredNs, leftNs, enteredTsc, leftTsc: this.#quad(index, HEADER_BYTES + CLOCK_BYTE + 8) };
   }
 
   #exit(index: number): AnswerExit {

@@ -8,6 +8,7 @@ export interface RequestFields {
   readonly startsCall?: boolean;
   /** Whole microseconds; 0 or absent: none. */
   readonly deadlineUs?: number;
+  readonly traces?: boolean;
 }
 
 const HEADER_BYTES = 168;
@@ -16,6 +17,7 @@ const ENTRY_WORD = 3;
 const FLAG_RESTORE = 1;
 const FLAG_ENTRY = 2;
 const FLAG_STARTS_CALL = 4;
+const FLAG_TRACE = 8;
 const TWO_32 = 2 ** 32;
 /** A larger block is let go after use. */
 const KEPT_BYTES = 1024 * 1024;
@@ -52,6 +54,7 @@ export class RequestWriter {
     let flags = 0;
     if (request.restore === true) flags |= FLAG_RESTORE;
     if (request.startsCall === true) flags |= FLAG_STARTS_CALL;
+    if (request.traces === true) flags |= FLAG_TRACE;
     if (request.entry !== undefined) {
       flags |= FLAG_ENTRY;
       this.#putEntry(request.entry);

@@ -7,20 +7,28 @@ import type { FakeMachine } from './fake-machine.js';
 const LOG_PORT = 99;
 const ABORT_PORT = 102;
 const DEBUG_PRINT_PORT = 103;
+const TRACE_PORT = 104;
 const ABORT_END = 0xff;
 const MAX_ENTRIES = 1024;
+const MAX_TRACE_BYTES = 64 * 1024;
 
 /** The ports that a driver serves on its own when the plan has an output buffer (guest-abi 5.1, 5.2). */
 export class FakeOutbox {
   #entries: OutboxEntry[] = [];
   #dropped = 0;
   #abort: number[] = [];
+  #traces = false;
+  #lastTrace: Uint8Array | undefined;
+  tracesDropped = 0;
 
-  /** An entry from outside forgets an abort that was begun before it. */
-  begin(fresh: boolean): void {
+  /** @param start `fresh`: an entry from outside, which forgets an abort that was begun before it */
+  begin(start: { readonly fresh: boolean; readonly traces?: boolean | undefined }): void {
     this.#entries = [];
     this.#dropped = 0;
-    if (fresh) this.#abort = [];
+    this.#traces = start.traces === true;
+    this.#lastTrace = undefined;
+    this.tracesDropped = 0;
+    if (start.fresh) this.#abort = [];
   }
 
   get entries(): readonly OutboxEntry[] {
@@ -37,6 +45,7 @@ export class FakeOutbox {
   serve(machine: FakeMachine, out: Extract<DriverExit, { kind: 'io-out' }>): DriverExit | undefined {
     const buffer = machine.plan.outputBuffer;
     if (!buffer) return out;
+    this.takeTrace(machine);
     switch (out.port) {
       case LOG_PORT:
         try {
@@ -59,9 +68,27 @@ export class FakeOutbox {
         this.#push(DEBUG_PRINT_PORT, bytes);
         return undefined;
       }
+      case TRACE_PORT:
+        return undefined;
       default:
         return out;
     }
+  }
+
+  /** Keeps the batch that the registers of an OUT or a halt name (guest-abi 11.1). */
+  takeTrace(machine: FakeMachine): void {
+    const { r8, r9, r10 } = machine.regs;
+    if (!this.#traces || r8 !== BigInt(TRACE_PORT)) return;
+    const [address, length] = [Number(r9), Number(r10)];
+    if (length === 0 || length > MAX_TRACE_BYTES || !machine.holds(address, length)) {
+      this.tracesDropped++;
+      return;
+    }
+    const bytes = machine.hostRead(address, length);
+    if (this.#lastTrace && Buffer.compare(this.#lastTrace, bytes) === 0) return;
+    this.#lastTrace = bytes;
+    if (this.#entries.length < MAX_ENTRIES) this.#entries.push({ port: TRACE_PORT, bytes });
+    else this.tracesDropped++;
   }
 
   #takeAbort(out: Extract<DriverExit, { kind: 'io-out' }>): DriverExit | undefined {

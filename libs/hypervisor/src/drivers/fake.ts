@@ -185,7 +185,10 @@ class FakeVm implements DriverVm {
     const dirtyPages = request.restore && this.#base ? this.#restoreBase(this.#base) : 0;
     for (const write of request.writes ?? []) this.#machine.hostWrite(write);
     if (request.entry) this.#machine.regs = entryRegisters(request.entry);
-    this.#outbox.begin(request.entry !== undefined || request.restore === true);
+    this.#outbox.begin({
+      fresh: request.entry !== undefined || request.restore === true,
+      traces: request.traces,
+    });
     return await this.#exclusively(() => this.#play(request, dirtyPages));
   }
 
@@ -213,7 +216,7 @@ class FakeVm implements DriverVm {
       await turn();
       this.#restoreBase(base);
       this.#machine.regs = entryRegisters(entry);
-      this.#outbox.begin(true);
+      this.#outbox.begin({ fresh: true });
       this.#machine.guardUntouched(untouched);
       const primed = await this.#untilTouch(deadlineMs);
       this.#machine.guardUntouched([]);
@@ -264,6 +267,7 @@ class FakeVm implements DriverVm {
 
   async #play(request: RunRequest, dirtyPages: number): Promise<RunAnswer> {
     const enteredMs = performance.now();
+    const enteredTsc = process.hrtime.bigint();
     const requestDeadlineMs = request.deadlineUs
       ? enteredMs + request.deadlineUs / 1000
       : Number.POSITIVE_INFINITY;
@@ -271,11 +275,18 @@ class FakeVm implements DriverVm {
       this.#callDeadlineMs = requestDeadlineMs;
     const exit = await this.#untilExit(this.#callActive ? this.#callDeadlineMs : requestDeadlineMs);
     this.#resumable = exit.kind === 'io-out';
+    if (exit.kind === 'halt') this.#outbox.takeTrace(this.#machine);
+    const leftTsc = process.hrtime.bigint();
     return {
       exit,
       regs: { ...this.#machine.regs },
       outbox: this.#outbox.entries,
       outboxDropped: this.#outbox.dropped,
+      // The counter of these machines counts nanoseconds.
+      ...(request.traces && {
+        clock: { enteredNs: Number(enteredTsc), leftNs: Number(leftTsc), enteredTsc, leftTsc },
+      }),
+      tracesDropped: this.#outbox.tracesDropped,
       phases: { queuedNs: 0, restoreNs: 0, runNs: (performance.now() - enteredMs) * 1e6 },
       exits: 1,
       dirtyPages,

@@ -89,6 +89,9 @@ class BackendVm {
   /** Extended state by the hypervisor's own call: dearer than the guest's xrstor64. */
   virtual void load_extended(const VcpuState& state) = 0;
 
+  /** What the guest's time stamp counter is ahead of the host's, modulo 2^64. */
+  virtual uint64_t tsc_offset() const noexcept = 0;
+
   /** Non-zero makes the next or current `run` return Interrupted. */
   virtual volatile uint8_t* kick_flag() noexcept = 0;
 };

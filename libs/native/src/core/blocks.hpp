@@ -14,7 +14,8 @@ namespace request_flags {
 inline constexpr uint32_t kRestore = 1;
 inline constexpr uint32_t kEntry = 2;
 inline constexpr uint32_t kStartsCall = 4;
-inline constexpr uint32_t kAll = 7;
+inline constexpr uint32_t kTrace = 8;  // trace batches of the guest are kept in the outbox
+inline constexpr uint32_t kAll = 15;
 }  // namespace request_flags
 
 struct Request {
@@ -50,7 +51,7 @@ inline constexpr uint32_t kByDeadline = 1;  // Cancelled: by the deadline, else 
 inline constexpr uint32_t kMmioWrite = 2;
 }  // namespace answer_flags
 
-inline constexpr std::size_t kReasonBytes = 240;
+inline constexpr std::size_t kReasonBytes = 216;
 
 struct Answer {
   ExitKind exit;
@@ -74,12 +75,18 @@ struct Answer {
   double left_ns;           // last exit
   double answered_ns;       // answer complete
   GeneralRegisters registers;
+  // The guest's time stamp counter at `entered_ns` and `left_ns`; 0 without kTrace.
+  uint64_t entered_tsc;
+  uint64_t left_tsc;
+  uint32_t traces_dropped;  // batches that lie outside of guest memory, are too large, or did not fit the outbox
+  uint32_t reserved;
   char reason[kReasonBytes];  // NUL-terminated text, for Unknown and Protocol
 };
 static_assert(offsetof(Answer, error_code) == 40);
 static_assert(offsetof(Answer, posted_ns) == 64);
 static_assert(offsetof(Answer, registers) == 112);
-static_assert(offsetof(Answer, reason) == 256);
+static_assert(offsetof(Answer, entered_tsc) == 256);
+static_assert(offsetof(Answer, reason) == 280);
 static_assert(sizeof(Answer) == 496);
 
 struct OutboxHeader {
@@ -89,6 +96,8 @@ struct OutboxHeader {
 
 inline constexpr uint64_t kOutboxBytes = 256 * 1024;
 inline constexpr uint32_t kOutboxEntries = 4096;
+/** Largest trace batch: the reference sends up to 30 events in one. */
+inline constexpr uint64_t kTraceBatchBytes = 64 * 1024;
 inline constexpr uint64_t kMaxPayloadBytes = 64ull << 20;
 
 constexpr uint64_t pad8(uint64_t bytes) noexcept { return (bytes + 7) & ~uint64_t{7}; }

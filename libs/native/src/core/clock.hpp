@@ -1,6 +1,7 @@
 #pragma once
 
 #include <time.h>
+#include <x86intrin.h>
 
 #include <cstdint>
 
@@ -14,5 +15,8 @@ inline uint64_t monotonic_ns() noexcept {
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<uint64_t>(now.tv_nsec);
 }
+
+/** The host's time stamp counter. */
+inline uint64_t host_tsc() noexcept { return __rdtsc(); }
 
 }  // namespace mayfly

@@ -55,6 +55,7 @@ void GuestRun::until_settled() {
   const RunningScope running_scope(parts_.interrupt);
   ExitInfo exit{};
   answer_.entered_ns = static_cast<double>(monotonic_ns());
+  answer_.entered_tsc = guest_tsc();
   for (;;) {
     *kick_flag = 0;
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -65,8 +66,13 @@ void GuestRun::until_settled() {
     if (handle(exit) == Next::Settle) break;
   }
   *kick_flag = 0;
+  answer_.left_tsc = guest_tsc();
   answer_.left_ns = static_cast<double>(monotonic_ns());
   parts_.outbox.report(answer_);
+}
+
+uint64_t GuestRun::guest_tsc() const noexcept {
+  return limits_.traces ? host_tsc() + parts_.shell.vm().tsc_offset() : 0;
 }
 
 bool GuestRun::stopped() {
@@ -119,6 +125,7 @@ GuestRun::Next GuestRun::handle(const ExitInfo& exit) {
 GuestRun::Next GuestRun::handle_out(const ExitInfo& exit) {
   uint64_t site = 0;
   if (is_patched_halt(exit, &site)) return settle_halt(answer_.registers, site);
+  parts_.outbox.take_trace(answer_.registers, parts_.memory);
   switch (parts_.outbox.serve(exit.port, exit.value, parts_.memory)) {
     case Outbox::Served::GoOn:
       return Next::Enter;
@@ -231,6 +238,7 @@ GuestRun::Next GuestRun::handle_in_ring0(ExceptionFrame frame, uint64_t fault_ad
 }
 
 GuestRun::Next GuestRun::settle_halt(const GeneralRegisters& registers, uint64_t site) {
+  parts_.outbox.take_trace(registers, parts_.memory);
   answer_.exit = ExitKind::Halt;
   answer_.registers = registers;
   answer_.registers.rip = site;

@@ -35,6 +35,7 @@ class GuestRun {
   struct Limits {
     uint64_t generation;   // of the call; 0 outside one
     uint64_t deadline_ns;  // CLOCK_MONOTONIC; 0: none
+    bool traces = false;   // the guest's time is of interest
   };
 
   /** `untouched`: a touch of these not-present ranges settles as a page fault, whatever the guest would do with one. */
@@ -54,6 +55,7 @@ class GuestRun {
  private:
   enum class Next : bool { Enter, Settle };
 
+  uint64_t guest_tsc() const noexcept;
   bool stopped();
   Next handle(const ExitInfo& exit);
   Next handle_out(const ExitInfo& exit);

@@ -155,6 +155,16 @@ void fill_special_registers(kvm_sregs& sregs, const SystemTables& tables, const 
   std::memset(sregs.interrupt_bitmap, 0, sizeof sregs.interrupt_bitmap);
 }
 
+/** 0 where this KVM does not tell (Linux before 5.16): guest times are clamped to their call then. */
+uint64_t read_tsc_offset(int vcpu) noexcept {
+  uint64_t offset = 0;
+  kvm_device_attr attribute{};
+  attribute.group = KVM_VCPU_TSC_CTRL;
+  attribute.attr = KVM_VCPU_TSC_OFFSET;
+  attribute.addr = reinterpret_cast<uint64_t>(&offset);
+  return ::ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) == 0 ? offset : 0;
+}
+
 class KvmVm final : public BackendVm {
  public:
   KvmVm(int kvm, const SystemTables& tables, const Features& features) {
@@ -179,6 +189,7 @@ class KvmVm final : public BackendVm {
     kvm_abi::OneMsr lstar{1, 0, {kMsrLstar, 0, tables.syscall_target}};
     call(vcpu_.get(), kvm_abi::kSetMsrs, &lstar, "KVM_SET_MSRS");
     call(vcpu_.get(), KVM_GET_VCPU_EVENTS, &events_, "KVM_GET_VCPU_EVENTS");
+    tsc_offset_ = read_tsc_offset(vcpu_.get());
     run_->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
   }
 
@@ -321,6 +332,8 @@ class KvmVm final : public BackendVm {
     call(vcpu_.get(), kvm_abi::kSetXsave, &xsave, "KVM_SET_XSAVE");
   }
 
+  uint64_t tsc_offset() const noexcept override { return tsc_offset_; }
+
   volatile uint8_t* kick_flag() noexcept override { return &run_->immediate_exit; }
 
  private:
@@ -360,6 +373,7 @@ class KvmVm final : public BackendVm {
   GeneralRegisters registers_{};
   kvm_sregs sregs_{};
   kvm_vcpu_events events_{};
+  uint64_t tsc_offset_ = 0;
 };
 
 class KvmBackend final : public Backend {

@@ -11,13 +11,16 @@ constexpr const char* kTooMuch = "the guest sent more log records than its call 
 
 }  // namespace
 
-void Outbox::begin(uint8_t* area, bool fresh) noexcept {
+void Outbox::begin(uint8_t* area, Start start) noexcept {
   area_ = area;
   used_bytes_ = 0;
   entries_ = 0;
   dropped_ = 0;
   fault_ = "";
-  if (fresh) forget_abort();
+  traces_ = start.traces;
+  traces_dropped_ = 0;
+  last_trace_bytes_ = 0;
+  if (start.fresh) forget_abort();
 }
 
 Outbox::Served Outbox::serve(uint16_t port, uint32_t value, GuestMemory& memory) {
@@ -34,9 +37,38 @@ Outbox::Served Outbox::serve(uint16_t port, uint32_t value, GuestMemory& memory)
       fault_ = kTooMuch;
       return Served::BadGuest;
     }
+    case ports::kTraceBatch:
+      // The registers said it all; a guest that traces unasked goes on, too.
+      return Served::GoOn;
     default:
       return Served::NotMine;
   }
+}
+
+void Outbox::take_trace(const GeneralRegisters& registers, const GuestMemory& memory) noexcept {
+  if (!traces_ || registers.r8 != ports::kTraceBatch) return;
+  const uint64_t length = registers.r10;
+  if (length == 0 || length > kTraceBatchBytes || !memory.plan().contains(registers.r9, length)) {
+    traces_dropped_ += traces_dropped_ < kMaxDropped;
+    return;
+  }
+  // SAFETY: `contains` bounds address and length by guest memory.
+  const std::span<const uint8_t> batch(memory.data() + registers.r9, length);
+  // The guest leaves the three registers as they are: the next OUT often names the same batch.
+  if (is_last_trace(batch)) return;
+  const uint64_t needed = sizeof(OutboxHeader) + pad8(length);
+  if (entries_ == kOutboxEntries || needed > kOutboxBytes - used_bytes_) {
+    traces_dropped_ += traces_dropped_ < kMaxDropped;
+    return;
+  }
+  last_trace_at_ = used_bytes_ + static_cast<uint32_t>(sizeof(OutboxHeader));
+  last_trace_bytes_ = static_cast<uint32_t>(length);
+  push(ports::kTraceBatch, batch);
+}
+
+bool Outbox::is_last_trace(std::span<const uint8_t> bytes) const noexcept {
+  // SAFETY: the latest batch lies in the area, and is as long as these bytes.
+  return bytes.size() == last_trace_bytes_ && std::memcmp(area_ + last_trace_at_, bytes.data(), bytes.size()) == 0;
 }
 
 Outbox::Served Outbox::pop_log(GuestMemory& memory) {
@@ -86,6 +118,7 @@ Outbox::Served Outbox::finish_abort(std::span<const uint8_t> bytes) {
     dropped_ += entries_;
     used_bytes_ = 0;
     entries_ = 0;
+    last_trace_bytes_ = 0;
   }
   push(ports::kAbort, bytes);
   abort_bytes_ = 0;
@@ -111,6 +144,7 @@ void Outbox::report(Answer& answer) const noexcept {
   answer.outbox_entries = entries_;
   answer.outbox_bytes = used_bytes_;
   answer.outbox_dropped = dropped_;
+  answer.traces_dropped = traces_dropped_;
 }
 
 }  // namespace mayfly

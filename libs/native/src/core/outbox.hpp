@@ -7,6 +7,7 @@
 
 #include "blocks.hpp"
 #include "guest_memory.hpp"
+#include "registers.hpp"
 
 namespace mayfly {
 
@@ -15,11 +16,13 @@ namespace ports {
 inline constexpr uint16_t kLog = 99;
 inline constexpr uint16_t kAbort = 102;
 inline constexpr uint16_t kDebugPrint = 103;
+inline constexpr uint16_t kTraceBatch = 104;
 }  // namespace ports
 
 /**
  * What the guest sends while nobody outside is needed, kept in order and capped in the VM's block, undecoded:
- * log records popped from its output buffer, debug characters, and abort bytes up to their terminator.
+ * log records popped from its output buffer, debug characters, abort bytes up to their terminator, and trace
+ * batches.
  * Slot thread only.
  */
 class Outbox {
@@ -31,8 +34,14 @@ class Outbox {
     BadGuest,  // settle as a protocol fault, with `fault`
   };
 
-  /** Begins a run. `fresh`: from an entry, so that an abort begun before it is forgotten. */
-  void begin(uint8_t* area, bool fresh) noexcept;
+  struct Start {
+    bool fresh;   // from an entry: an abort begun before it is forgotten
+    bool traces;  // trace batches are kept
+  };
+  /** Begins a run. */
+  void begin(uint8_t* area, Start start) noexcept;
+  /** Keeps the trace batch that the registers of an OUT or a halt name, if they do (guest-abi 11.1). */
+  void take_trace(const GeneralRegisters& registers, const GuestMemory& memory) noexcept;
   void forget_abort() noexcept { abort_bytes_ = 0; }
   /** Serves an OUT of the guest. */
   Served serve(uint16_t port, uint32_t value, GuestMemory& memory);
@@ -46,6 +55,7 @@ class Outbox {
   static constexpr uint8_t kAbortEnd = 0xff;
   static constexpr uint32_t kMaxDropped = 65536;
 
+  bool is_last_trace(std::span<const uint8_t> bytes) const noexcept;
   Served pop_log(GuestMemory& memory);
   Served take_abort(uint32_t value);
   Served finish_abort(std::span<const uint8_t> bytes);
@@ -56,6 +66,11 @@ class Outbox {
   uint32_t used_bytes_ = 0;
   uint32_t entries_ = 0;
   uint32_t dropped_ = 0;
+  bool traces_ = false;
+  uint32_t traces_dropped_ = 0;
+  // Where the bytes of the latest trace batch lie in the area.
+  uint32_t last_trace_at_ = 0;
+  uint32_t last_trace_bytes_ = 0;
   const char* fault_ = "";
   std::array<uint8_t, kAbortBytes> abort_{};
   std::size_t abort_bytes_ = 0;

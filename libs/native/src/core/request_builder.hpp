@@ -15,6 +15,7 @@ class RequestBuilder {
 
   RequestBuilder& restore() { return flag(request_flags::kRestore); }
   RequestBuilder& starts_call() { return flag(request_flags::kStartsCall); }
+  RequestBuilder& traces() { return flag(request_flags::kTrace); }
   RequestBuilder& entry(const GeneralRegisters& registers) {
     request_.entry = registers;
     return flag(request_flags::kEntry);

@@ -209,12 +209,13 @@ void Vm::run_request(const SlotTools& tools) {
   });
   block.trim();
   if (fresh) prepare(request);
-  outbox_.begin(block.outbox(), fresh);
+  const bool traces = (request.flags & request_flags::kTrace) != 0;
+  outbox_.begin(block.outbox(), {.fresh = fresh, .traces = traces});
 
   resumable_ = false;
   GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, virtual_cpu_, *interrupt_, tools.stopping,
                 tools.timer, tools.out_rip},
-               {run_generation_, deadline_for(request)}, answer);
+               {run_generation_, deadline_for(request), traces}, answer);
   run.until_settled();
   resumable_ = run.resumable();
   access_pending_ = run.access_pending();
@@ -314,7 +315,7 @@ Completion Vm::prime(const SlotTools& tools) {
     vm.forget_translations();
     complete_access();
     vm.set_entry(monitor.prepare_entry(request.entry));
-    outbox_.begin(block_->outbox(), true);
+    outbox_.begin(block_->outbox(), {.fresh = true, .traces = false});
     Answer answer{};  // nobody's: priming has no outcome
     run_generation_ = 0;
     GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, virtual_cpu_, *interrupt_, tools.stopping,
@@ -331,7 +332,7 @@ Completion Vm::prime(const SlotTools& tools) {
     } else {
       restore_base();
     }
-    outbox_.begin(block_->outbox(), true);
+    outbox_.begin(block_->outbox(), {.fresh = true, .traces = false});
   });
 }
 

@@ -37,7 +37,7 @@ struct Rig {
     memory.write(kCode, code);
     shell.bind(memory.plan(), memory.data());
     memory.attach(shell.monitor());
-    outbox.begin(outbox_area.data(), true);
+    outbox.begin(outbox_area.data(), {.fresh = true, .traces = false});
   }
 
   const Answer& run(const GeneralRegisters& registers) {
