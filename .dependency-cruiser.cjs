@@ -29,10 +29,10 @@ module.exports = {
       'libs/hypervisor',
     ]),
     {
-      name: 'native-in-one-file',
+      name: 'native-in-drivers',
       severity: 'error',
-      comment: 'Only the KVM driver knows the addon.',
-      from: { path: '^libs/hypervisor/src/', pathNot: '^libs/hypervisor/src/drivers/kvm' },
+      comment: 'Only the drivers over the native core know the addon.',
+      from: { path: '^libs/hypervisor/src/', pathNot: '^libs/hypervisor/src/drivers/(kvm|native-|process)' },
       to: { path: '^libs/native/' },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },

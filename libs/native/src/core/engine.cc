@@ -31,7 +31,7 @@ EngineOptions checked(EngineOptions options) {
 }  // namespace
 
 Engine::Engine(EngineOptions options, std::function<void()> wake)
-    : backend_((checked(options), open_kvm_backend())),
+    : backend_((checked(options), open_kvm_backend(options.kvm_fd))),
       kick_signal_(install_kick_signal(options.signal_offset)),
       out_rip_(probe_backend(*backend_)),
       completions_(std::move(wake)),
@@ -39,7 +39,7 @@ Engine::Engine(EngineOptions options, std::function<void()> wake)
       shells_(*backend_, options.spare_shells) {
   for (uint32_t i = 0; i < options.slots; i++)
     slots_.push_back(
-        std::make_shared<Slot>(i, SlotServices{completions_, shells_, reaper_, out_rip_, kick_signal_}));
+        std::make_shared<Slot>(i, SlotServices{completions_, shells_, reaper_, out_rip_, kick_signal_, options.inlet}));
 }
 
 Engine::~Engine() {

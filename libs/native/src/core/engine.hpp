@@ -11,6 +11,7 @@
 
 #include "backend.hpp"
 #include "completion.hpp"
+#include "inlet.hpp"
 #include "reaper.hpp"
 #include "shell_pool.hpp"
 #include "slot.hpp"
@@ -25,6 +26,10 @@ struct EngineOptions {
   uint32_t spare_shells = 2;
   /** The kick signal is SIGRTMIN + this. */
   int signal_offset = 0;
+  /** A descriptor of /dev/kvm that was opened before, which the engine closes; -1: it opens the device itself. */
+  int kvm_fd = -1;
+  /** Outlives the engine. Null: the caller's thread posts everything. */
+  Inlet* inlet = nullptr;
 };
 
 /**

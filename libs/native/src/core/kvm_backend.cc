@@ -378,8 +378,7 @@ class KvmVm final : public BackendVm {
 
 class KvmBackend final : public Backend {
  public:
-  KvmBackend() {
-    kvm_ = UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  explicit KvmBackend(int fd) : kvm_(fd >= 0 ? fd : ::open("/dev/kvm", O_RDWR | O_CLOEXEC)) {
     if (!kvm_) throw KvmError::from_errno("open /dev/kvm", errno, ErrorCode::NoHypervisor);
     const int version = ::ioctl(kvm_.get(), KVM_GET_API_VERSION, 0);
     if (version != 12)
@@ -410,6 +409,6 @@ class KvmBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> open_kvm_backend() { return std::make_unique<KvmBackend>(); }
+std::unique_ptr<Backend> open_kvm_backend(int fd) { return std::make_unique<KvmBackend>(fd); }
 
 }  // namespace mayfly

@@ -22,7 +22,7 @@ void Slot::post(Job job) {
     if (stopping_.load(std::memory_order_relaxed)) throw KvmError(ErrorCode::DriverClosed, "the driver is closed");
     queue_.push_back(std::move(job));
   }
-  changed_.notify_one();
+  notify();
 }
 
 bool Slot::close(const std::shared_ptr<Vm>& vm) {
@@ -62,7 +62,7 @@ void Slot::request_stop() noexcept {
     const std::lock_guard lock(mutex_);
     stopping_.store(true, std::memory_order_seq_cst);
   }
-  changed_.notify_one();
+  notify();
   // The run loop looks at `stopping_` before each entry; the signal ends an entry that began before.
   kick_target_->kick();
 }
@@ -86,7 +86,7 @@ void Slot::main() {
   kick_target_->attach(thread_id);
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return stopping_.load(std::memory_order_relaxed) || !queue_.empty(); });
+    wait_for_work(lock);
     if (queue_.empty()) break;
     Job job = std::move(queue_.front());
     queue_.pop_front();
@@ -102,6 +102,31 @@ void Slot::main() {
   }
   lock.unlock();
   kick_target_->detach();
+}
+
+void Slot::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  const auto ready = [this] { return stopping_.load(std::memory_order_relaxed) || !queue_.empty(); };
+  if (services_.inlet == nullptr) {
+    changed_.wait(lock, ready);
+    return;
+  }
+  while (!ready()) {
+    lock.unlock();
+    const uint32_t seen = services_.inlet->seen(index_);
+    services_.inlet->take(index_);
+    lock.lock();
+    if (ready()) return;
+    lock.unlock();
+    services_.inlet->wait(index_, seen);
+    lock.lock();
+  }
+}
+
+void Slot::notify() noexcept {
+  if (services_.inlet == nullptr)
+    changed_.notify_one();
+  else
+    services_.inlet->wake(index_);
 }
 
 void Slot::execute(Job job, const SlotTools& tools) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "completion.hpp"
+#include "inlet.hpp"
 #include "kick.hpp"
 #include "reaper.hpp"
 #include "shell_pool.hpp"
@@ -22,6 +23,8 @@ struct SlotServices {
   Reaper& reaper;
   OutRip out_rip;
   int kick_signal;
+  /** Null: `post` alone feeds the slot. */
+  Inlet* inlet = nullptr;
 };
 
 /**
@@ -68,6 +71,9 @@ class Slot {
 
  private:
   void main();
+  /** Returns with a job queued, or when the slot stops. */
+  void wait_for_work(std::unique_lock<std::mutex>& lock);
+  void notify() noexcept;
   void execute(Job job, const SlotTools& tools);
   void free(const std::shared_ptr<Vm>& vm);
   Completion create(const Job& job);
