@@ -19,7 +19,7 @@ export interface LayoutPart {
 
 /** Where everything of a guest is (guest-abi 1.1). Addresses are guest addresses; memory is identity mapped. */
 export interface GuestLayout {
-  /** Reserved for the page tables of the guest ABI, from address 0; not present to the guest here. */
+  /** Page tables that the guest believes in, from address 0; not present until it asks where they are. */
   readonly pageTables: LayoutPart;
   readonly code: LayoutPart;
   readonly peb: LayoutPart;

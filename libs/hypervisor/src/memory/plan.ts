@@ -4,6 +4,7 @@ import type { ElfImage } from '../elf/elf-image.js';
 import { loadElf } from '../elf/load.js';
 import { emptyStack } from './io-stack.js';
 import type { GuestLayout } from './layout.js';
+import { encodePageTables } from './page-tables.js';
 import { encodePeb } from './peb.js';
 
 export const COOKIE_BYTES = 16;
@@ -19,9 +20,13 @@ export interface PlanInput {
   readonly initData?: Uint8Array | undefined;
 }
 
-/** Everything a driver needs to build the guest's VM: regions and bytes (guest-abi 1, 3). */
+/**
+ * Everything a driver needs to build the guest's VM: regions and bytes (guest-abi 1, 3). Every guest of the guest ABI may
+ * be built for ring 0, as the reference runs them, and finds there what ring 0 would have: `VmPlan.ring0`.
+ */
 export function planVm({ image, layout, hostFunctions, cookie, initData }: PlanInput): VmPlan {
   const load: MemoryWrite[] = [
+    { address: layout.pageTables.address, bytes: encodePageTables(layout) },
     ...loadElf(image, layout.code.address),
     { address: layout.peb.address, bytes: encodePeb(layout, randomBytes(8).readBigUInt64LE()) },
     { address: layout.hostFunctions.address, bytes: hostFunctions },
@@ -35,5 +40,6 @@ export function planVm({ image, layout, hostFunctions, cookie, initData }: PlanI
     regions: layout.regions,
     load,
     outputBuffer: layout.output,
+    ring0: { pageTablesBytes: layout.pageTables.lengthBytes },
   };
 }
