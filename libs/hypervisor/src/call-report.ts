@@ -2,6 +2,7 @@ import type { Outcome, OutcomeDetail, TypedValue } from '@mayfly/contracts';
 import type { CallState } from './call-state.js';
 import type { GuestLogRecord } from './codec/guest-log.js';
 import type { Fault } from './faults.js';
+import type { GuestTrace } from './trace/types.js';
 
 /** How a call ended and what it cost. Faults of the guest are data here, never a rejection. */
 export interface CallReport {
@@ -32,6 +33,8 @@ export interface CallReport {
   readonly hostCalls: number;
   /** Pages that the restore copied back. */
   readonly dirtyPages: number;
+  /** For a call with the option `trace`. */
+  readonly trace?: GuestTrace;
 }
 
 /** What a call ended with: its value, or why there is none. */
@@ -55,5 +58,6 @@ export function callReport(end: CallEnd, state: CallState, resultMs: number): Ca
     exits: state.exits,
     hostCalls: state.hostCalls,
     dirtyPages: state.dirtyPages,
+    ...(state.trace && { trace: state.trace.finish() }),
   };
 }

@@ -5,6 +5,7 @@ import { CappedText } from './capped-text.js';
 import { decodeGuestLog, type GuestLogRecord } from './codec/guest-log.js';
 import type { OutboxEntry, RunAnswer } from './driver.js';
 import type { HostCallContext } from './host-functions.js';
+import type { TraceCollector } from './trace/trace-collector.js';
 
 /** Why the host stopped waiting for a host function. */
 export type CutBy = 'kill' | 'deadline' | 'budget';
@@ -14,6 +15,7 @@ export const CUT = Symbol('cut');
 const LOG_PORT = 99;
 const ABORT_PORT = 102;
 const DEBUG_PRINT_PORT = 103;
+const TRACE_PORT = 104;
 const MAX_LOG_RECORDS = 1000;
 const MAX_LOG_BYTES = 256 * 1024;
 const MAX_PRINTED_LENGTH = 64 * 1024;
@@ -55,6 +57,8 @@ export class CallState {
   runNs = 0;
   /** A host function was still at work when its call ended. */
   hostFunctionLate = false;
+  /** What the guest tells of its own work, for a call that is traced. */
+  trace: TraceCollector | undefined;
 
   /**
    * @param timeoutMs Budget from the guest's first entry; `undefined` for none.
@@ -138,6 +142,7 @@ export class CallState {
     this.runNs += answer.phases.runNs;
     this.logsDropped += answer.outboxDropped;
     if (this.#timeoutMs !== undefined) this.#startedAtMs ??= performance.now() - answer.phases.runNs / 1e6;
+    this.trace?.addRun(answer);
     for (const entry of answer.outbox) {
       const problem = this.#take(entry);
       if (problem !== undefined) return problem;
@@ -156,6 +161,9 @@ export class CallState {
         return undefined;
       case DEBUG_PRINT_PORT:
         return this.#takeCharacters(entry.bytes);
+      case TRACE_PORT:
+        this.trace?.addBatch(entry.bytes);
+        return undefined;
       default:
         return `The outbox holds bytes of port ${entry.port}`;
     }

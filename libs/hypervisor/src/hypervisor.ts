@@ -139,7 +139,7 @@ export class Hypervisor implements LoopTarget {
   /** For the loop: one request to the driver. */
   async enter(request: RunRequest): Promise<VmExit> {
     const state = this.#activeState();
-    const answer = await this.#parts.vm.run(this.#withDeadline(request, state));
+    const answer = await this.#parts.vm.run(withTraces(this.#withDeadline(request, state), state));
     this.#registers = answer.regs;
     const exit = this.#exitOf(answer, state);
     this.#parts.observer?.trace?.(this.traceInfo(exit, answer.regs));
@@ -224,6 +224,7 @@ export class Hypervisor implements LoopTarget {
   async #callHostFunction(): Promise<readonly MemoryWrite[] | Fault> {
     const state = this.#activeState();
     const { vm, layout, hostFunctions } = this.#parts;
+    let called: { name: string; ok: boolean } | undefined;
     state.beginHostCall();
     try {
       const element = popElement(vm, layout.output);
@@ -231,6 +232,7 @@ export class Hypervisor implements LoopTarget {
       const over = state.overBudget;
       if (over !== undefined) return fault('host-budget', over);
       const { name, args } = decodeFunctionCall(element.bytes);
+      called = { name, ok: false };
       const entry = hostFunctions.get(name);
       const problem = entry && argumentProblem(entry.signature, args);
       let answer: FunctionCallAnswer;
@@ -243,12 +245,14 @@ export class Hypervisor implements LoopTarget {
         if (state.overBudget !== undefined) return fault('host-budget', state.overBudget);
         answer = returned;
       }
+      called.ok = answer.ok;
       return [...element.removal, ...pushElement(vm, layout.input, encodeFunctionCallAnswer(answer))];
     } catch (error) {
       if (isMayflyError(error, 'MAYFLY_ERR_GUEST_PROTOCOL')) return fault('bad-host-call', error.message);
       throw error;
     } finally {
       state.endHostCall();
+      if (called) state.trace?.addHostCall(called.name, called.ok);
     }
   }
 
@@ -273,6 +277,10 @@ export class Hypervisor implements LoopTarget {
     if (!this.#state) throw hypervisorError('MAYFLY_ERR_SANDBOX_STATE', 'no run is under way');
     return this.#state;
   }
+}
+
+function withTraces(request: RunRequest, state: CallState): RunRequest {
+  return state.trace ? { ...request, traces: true } : request;
 }
 
 /** Why a call ended that the host had cut. */

@@ -7,12 +7,13 @@ import { encodeFunctionCall } from './codec/function-call.js';
 import type { DriverSnapshot, DriverVm, MemoryWrite } from './driver.js';
 import { hypervisorError } from './errors.js';
 import { fault } from './faults.js';
-import { freshGeneration } from './generation.js';
+import { callFlags, freshGeneration } from './generation.js';
 import type { GuestVersion } from './guest-version.js';
 import { cutFault, Hypervisor } from './hypervisor.js';
 import type { InterruptHandle } from './interrupt-handle.js';
 import { emptyStack, largestElementBytes, onlyElement } from './memory/io-stack.js';
 import { SharedSnapshot } from './shared-snapshot.js';
+import { TraceCollector } from './trace/trace-collector.js';
 
 interface SandboxParts {
   readonly version: GuestVersion;
@@ -180,8 +181,11 @@ export class Sandbox {
     checkCallOptions(options);
     const writes = this.#callWrites(name, args, returns);
     // Memory that was copied or restored: what runs on it now is a new clone.
-    if (restore || !this.#changed) writes.push(freshGeneration(this.#version.layout));
+    const { trace = false } = options;
+    const { layout } = this.#version;
+    writes.push(restore || !this.#changed ? freshGeneration(layout, trace) : callFlags(layout, trace));
     const state = new CallState(options.timeoutMs, options.context, this.#version.budget);
+    if (trace) state.trace = new TraceCollector();
     if (options.signal?.aborted)
       return callReport(fault('kill', 'The call was aborted before it began'), state, 0);
 

@@ -13,3 +13,4 @@ export {
   type FakeGuestFunction,
   type FakeGuestOptions,
 } from './testing/fake-guest.js';
+export { encodeTraceBatch, type TraceBatchEntry } from './testing/trace-batch.js';
