@@ -3,6 +3,14 @@ import { ATTRIBUTES as A } from './attributes.js';
 export type MetricType = 'counter' | 'up-down-counter' | 'gauge' | 'histogram';
 export type Process = 'gateway' | 'worker';
 
+/** Labels whose values anybody can make up: the busiest `BUSIEST` are told apart, the rest is `OTHER`. */
+export interface Bounded {
+  /** How many of the metric's first labels are bounded, their values together. */
+  readonly labels: number;
+  /** Metrics of one group tell the same values apart. */
+  readonly group: string;
+}
+
 export interface MetricDefinition {
   /** As OTLP carries it; `prometheusName` says how Prometheus does. */
   readonly name: string;
@@ -13,8 +21,7 @@ export interface MetricDefinition {
   readonly labels: readonly string[];
   /** Of a histogram: upper bounds, ascending. */
   readonly buckets?: readonly number[];
-  /** Whether the label values together are bounded to the busiest `BUSIEST`, the rest being `OTHER`. */
-  readonly bounded?: true;
+  readonly bounded?: Bounded;
   readonly by: readonly Process[];
 }
 
@@ -48,7 +55,10 @@ const gateway = { by: ['gateway'] } as const;
 const worker = { by: ['worker'] } as const;
 const both = { by: ['gateway', 'worker'] } as const;
 /** What the bounded per-function and per-tenant metrics tell apart. */
-const perFunction = { labels: [A.tenant, A.faasName], bounded: true } as const;
+const perFunction = {
+  labels: [A.tenant, A.faasName],
+  bounded: { labels: 2, group: 'function' },
+} as const;
 
 /** Every metric, by the name that the code uses. */
 export const METRICS = {
@@ -126,13 +136,13 @@ export const METRICS = {
     ...{ name: 'mayfly.tenant.throttled', type: 'counter', unit: '{invocation}', ...gateway },
     description: 'Calls that were not let in',
     labels: [A.tenant, A.reason],
-    bounded: true,
+    bounded: { labels: 1, group: 'tenant' },
   },
   tenantInFlight: {
     ...{ name: 'mayfly.tenant.inflight', type: 'up-down-counter', unit: '{invocation}', ...gateway },
     description: 'Sync calls whose callers wait',
     labels: [A.tenant],
-    bounded: true,
+    bounded: { labels: 1, group: 'tenant' },
   },
   dispatchFailures: {
     ...{ name: 'mayfly.dispatch.failures', type: 'counter', unit: '{invocation}', ...gateway },
@@ -213,7 +223,7 @@ export const METRICS = {
     ...{ name: 'guest_errors', type: 'counter', unit: '{error}', ...worker },
     description: 'Calls that a guest answered with an error, by its decimal code',
     labels: [A.guestErrorCode],
-    bounded: true,
+    bounded: { labels: 1, group: 'guest error' },
   },
   guestCancellations: {
     ...{ name: 'guest_cancellations', type: 'counter', unit: '{cancellation}', ...worker },
@@ -224,13 +234,13 @@ export const METRICS = {
     ...{ name: 'guest_call_duration', ...duration, ...worker },
     description: 'Duration of guest calls in their sandbox, failed ones included',
     labels: [A.guestFunctionName],
-    bounded: true,
+    bounded: { labels: 1, group: 'guest function' },
   },
   hostCallDuration: {
     ...{ name: 'host_call_duration', ...duration, ...worker },
     description: 'Duration of host functions',
     labels: [A.guestFunctionName],
-    bounded: true,
+    bounded: { labels: 1, group: 'host function' },
   },
 
   // VMs and pool
@@ -303,7 +313,7 @@ export const METRICS = {
     ...{ name: 'mayfly.host.faults', type: 'counter', unit: '{fault}', ...worker },
     description: 'Faults of the host, by error code',
     labels: [A.errorType],
-    bounded: true,
+    bounded: { labels: 1, group: 'host fault' },
   },
 
   // The processes themselves
