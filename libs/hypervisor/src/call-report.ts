@@ -1,5 +1,5 @@
 import type { Outcome, OutcomeDetail, TypedValue } from '@mayfly/contracts';
-import type { CallState } from './call-state.js';
+import type { CallState, HostCallTime } from './call-state.js';
 import type { GuestLogRecord } from './codec/guest-log.js';
 import type { Fault } from './faults.js';
 import type { GuestTrace } from './trace/types.js';
@@ -20,17 +20,21 @@ export interface CallReport {
   /** What the guest sent to port 103, character by character; at most 16 Ki UTF-16 units. */
   readonly debugPrinted: string;
   readonly phases: {
-    /** Request posted → taken by a vCPU thread, over all runs of the call. */
+    /** Request posted → taken by a vCPU thread. */
     readonly queuedUs: number;
     readonly restoreUs: number;
     /** Time in the guest, without the time of host functions. */
     readonly runUs: number;
+    /** Between the guest's first entry and its end, without `runUs`: host functions and the ways there and back. */
+    readonly hostUs: number;
     /** Guest halted → result read and decoded. */
     readonly resultUs: number;
   };
   /** VM exits. */
   readonly exits: number;
   readonly hostCalls: number;
+  /** The first 1,000 of those to host functions that exist. */
+  readonly hostCallTimes: readonly HostCallTime[];
   /** Pages that the restore copied back. */
   readonly dirtyPages: number;
   /** For a call with the option `trace`. */
@@ -53,10 +57,12 @@ export function callReport(end: CallEnd, state: CallState, resultMs: number): Ca
       queuedUs: state.queuedNs / 1000,
       restoreUs: state.restoreNs / 1000,
       runUs: state.runNs / 1000,
+      hostUs: state.hostMs * 1000,
       resultUs: resultMs * 1000,
     },
     exits: state.exits,
     hostCalls: state.hostCalls,
+    hostCallTimes: state.hostCallTimes,
     dirtyPages: state.dirtyPages,
     ...(state.trace && { trace: state.trace.finish() }),
   };

@@ -20,6 +20,14 @@ const MAX_LOG_RECORDS = 1000;
 const MAX_LOG_BYTES = 256 * 1024;
 const MAX_PRINTED_LENGTH = 64 * 1024;
 const MAX_DEBUG_LENGTH = 16 * 1024;
+const MAX_HOST_CALL_TIMES = 1000;
+
+/** One call of a host function that exists. */
+export interface HostCallTime {
+  readonly name: string;
+  /** The guest's exit → the answer is ready. */
+  readonly durationUs: number;
+}
 
 /**
  * All that belongs to one run of the guest to its halt, over all its exits: budget, counters, output, and the
@@ -34,6 +42,9 @@ export class CallState {
   readonly #budget: CallBudget;
   #hostTimeMs = 0;
   #hostCallSinceMs: number | undefined;
+  #hostCallEndedMs = 0;
+  #settledAtMs: number | undefined;
+  #awayMs = 0;
   #startedAtMs: number | undefined;
   #abort: AbortController | undefined;
   #cutBy: CutBy | undefined;
@@ -52,6 +63,8 @@ export class CallState {
   /** Bytes that the host decoded for this call. */
   decodedBytes = 0;
   dirtyPages = 0;
+  readonly hostCallTimes: HostCallTime[] = [];
+  /** Until the first run was taken by a vCPU thread; what later ones wait is in `hostMs`. */
   queuedNs = 0;
   restoreNs = 0;
   runNs = 0;
@@ -119,9 +132,20 @@ export class CallState {
     this.#hostCallSinceMs = performance.now();
   }
 
-  endHostCall(): void {
-    if (this.#hostCallSinceMs !== undefined) this.#hostTimeMs += performance.now() - this.#hostCallSinceMs;
+  /** @param name of the host function; absent when there is none of the name that the guest gave. */
+  endHostCall(name?: string): void {
+    if (this.#hostCallSinceMs === undefined) return;
+    this.#hostCallEndedMs = performance.now();
+    const durationMs = this.#hostCallEndedMs - this.#hostCallSinceMs;
+    this.#hostTimeMs += durationMs;
     this.#hostCallSinceMs = undefined;
+    if (name !== undefined && this.hostCallTimes.length < MAX_HOST_CALL_TIMES)
+      this.hostCallTimes.push({ name, durationUs: durationMs * 1000 });
+  }
+
+  /** Milliseconds between the guest's first entry and its end that it did not run: host functions, ways there and back. */
+  get hostMs(): number {
+    return this.#awayMs + Math.max(0, this.#hostCallEndedMs - (this.#settledAtMs ?? 0));
   }
 
   /** What the guest sent to port 102 so far, without the terminator. */
@@ -137,11 +161,14 @@ export class CallState {
   record(answer: RunAnswer): string | undefined {
     this.exits += answer.exits;
     this.dirtyPages += answer.dirtyPages;
-    this.queuedNs += answer.phases.queuedNs;
+    const nowMs = performance.now();
+    if (this.#settledAtMs === undefined) this.queuedNs = answer.phases.queuedNs;
+    else this.#awayMs += Math.max(0, nowMs - this.#settledAtMs - answer.phases.runNs / 1e6);
+    this.#settledAtMs = nowMs;
     this.restoreNs += answer.phases.restoreNs;
     this.runNs += answer.phases.runNs;
     this.logsDropped += answer.outboxDropped;
-    if (this.#timeoutMs !== undefined) this.#startedAtMs ??= performance.now() - answer.phases.runNs / 1e6;
+    if (this.#timeoutMs !== undefined) this.#startedAtMs ??= nowMs - answer.phases.runNs / 1e6;
     this.trace?.addRun(answer);
     for (const entry of answer.outbox) {
       const problem = this.#take(entry);

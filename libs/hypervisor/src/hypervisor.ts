@@ -224,7 +224,7 @@ export class Hypervisor implements LoopTarget {
   async #callHostFunction(): Promise<readonly MemoryWrite[] | Fault> {
     const state = this.#activeState();
     const { vm, layout, hostFunctions } = this.#parts;
-    let called: { name: string; ok: boolean } | undefined;
+    let called: { name: string; ok: boolean; exists: boolean } | undefined;
     state.beginHostCall();
     try {
       const element = popElement(vm, layout.output);
@@ -232,8 +232,8 @@ export class Hypervisor implements LoopTarget {
       const over = state.overBudget;
       if (over !== undefined) return fault('host-budget', over);
       const { name, args } = decodeFunctionCall(element.bytes);
-      called = { name, ok: false };
       const entry = hostFunctions.get(name);
+      called = { name, ok: false, exists: entry !== undefined };
       const problem = entry && argumentProblem(entry.signature, args);
       let answer: FunctionCallAnswer;
       if (!entry) answer = hostError(`HostFunction ${name} was not found`);
@@ -251,7 +251,7 @@ export class Hypervisor implements LoopTarget {
       if (isMayflyError(error, 'MAYFLY_ERR_GUEST_PROTOCOL')) return fault('bad-host-call', error.message);
       throw error;
     } finally {
-      state.endHostCall();
+      state.endHostCall(called?.exists ? called.name : undefined);
       if (called) state.trace?.addHostCall(called.name, called.ok);
     }
   }

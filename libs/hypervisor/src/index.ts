@@ -1,7 +1,7 @@
 export { type CallBudget, DEFAULT_BUDGET } from './call-budget.js';
 export type { CallOptions } from './call-options.js';
 export type { CallReport } from './call-report.js';
-export { CallState } from './call-state.js';
+export { CallState, type HostCallTime } from './call-state.js';
 export type { GuestLogLevel, GuestLogRecord } from './codec/guest-log.js';
 export * from './driver.js';
 export { createKvmDriver } from './drivers/kvm.js';

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Signature, TypedValue } from '@mayfly/contracts';
 import { describe, expect, test } from 'vitest';
 import type { HostCallContext, HostFunction, Sandbox } from '../src/index.js';
@@ -47,6 +48,29 @@ describe('a host function', () => {
       }
     },
   );
+
+  test('has its time on the report, apart from the guest’s, also when it ends the call', async () => {
+    let tookUs = 0;
+    const sandbox = await withHost({ params: [], returns: 'void' }, async (ctx) => {
+      const startedMs = performance.now();
+      await once(ctx.signal, 'abort', { signal: AbortSignal.timeout(20) }).catch(() => undefined);
+      tookUs = (performance.now() - startedMs) * 1000;
+    });
+    const report = await callHost(sandbox, 'Host', [], 'void');
+    expect(report.hostCallTimes).toMatchObject([{ name: 'Host' }]);
+    expect(report.hostCallTimes[0]?.durationUs).toBeGreaterThanOrEqual(tookUs);
+    expect(report.phases.hostUs).toBeGreaterThanOrEqual(tookUs);
+
+    const late = await sandbox.call('CallHost', [string('Host')], 'void', { timeoutMs: 10 });
+    expect(late).toMatchObject({ outcome: 'timeout', hostCallTimes: [{ name: 'Host' }] });
+    expect(late.phases.hostUs).toBeGreaterThanOrEqual(late.hostCallTimes[0]?.durationUs ?? Infinity);
+  });
+
+  test('that does not exist has no time of its own', async () => {
+    const sandbox = await withHost({ params: [], returns: 'void' }, () => undefined);
+    const report = await callHost(sandbox, 'Missing', [], 'void');
+    expect(report).toMatchObject({ hostCalls: 1, hostCallTimes: [] });
+  });
 
   test('of type void may return anything', async () => {
     const sandbox = await withHost({ params: [], returns: 'void' }, () => 'ignored');
