@@ -707,7 +707,11 @@ export function conformanceSuite({ name, start, skipReason }: ConformanceOptions
 
       test('a flood is capped and counted, and ends by the deadline or as a protocol exit', async () => {
         const vm = await create(programs.FLOOD);
-        const answer = await enter(vm, { rdx: 103n, rax: 0x61n }, { startsCall: true, deadlineUs: 2_000_000 });
+        const answer = await enter(
+          vm,
+          { rdx: 103n, rax: 0x61n },
+          { startsCall: true, deadlineUs: 2_000_000 },
+        );
         expect(['cancelled', 'protocol']).toContain(answer.exit.kind);
         expect(answer.outboxDropped).toBeGreaterThan(0);
         expect(answer.outbox.length).toBeLessThan(100_000);
