@@ -21,6 +21,8 @@ export type { InitData } from './memory/init-data.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
 export {
   type DescriptorTable,
+  entryRegisters,
+  GENERAL_REGISTERS,
   initialSpecialRegisters,
   type SegmentRegister,
   type SpecialRegisters,

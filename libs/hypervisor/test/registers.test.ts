@@ -1,7 +1,9 @@
+import { REGISTER_NAMES } from '@mayfly/native';
 import { describe, expect, test } from 'vitest';
 import {
   fpuStateOf,
   fxsaveImage,
+  GENERAL_REGISTERS,
   initialSpecialRegisters,
   resetFpuState,
   segmentDescriptor,
@@ -68,4 +70,8 @@ describe('the FPU state', () => {
       expect.objectContaining({ code: 'MAYFLY_ERR_VM_RANGE' }),
     );
   });
+});
+
+test('the library names the general registers in the order of the core', () => {
+  expect(GENERAL_REGISTERS).toEqual(REGISTER_NAMES);
 });

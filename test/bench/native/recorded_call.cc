@@ -3,6 +3,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <stdexcept>
 
@@ -79,7 +80,9 @@ RecordedCall RecordedCall::read(const std::string& file) {
     }
     const std::uint64_t output_address = reader.word();
     const std::uint64_t output_bytes = reader.word();
-    call.plan = mayfly::Plan::create(memory_bytes, std::move(regions), {output_address, output_bytes});
+    const std::uint64_t table_bytes = reader.word();
+    call.plan = mayfly::Plan::create(memory_bytes, std::move(regions), {output_address, output_bytes},
+                                     table_bytes == 0 ? std::nullopt : std::optional(table_bytes));
     call.load = reader.stores();
     call.initialisation = read_request(reader);
     call.call = read_request(reader);

@@ -3,7 +3,8 @@ import type { TypedValue } from '@mayfly/contracts';
 import {
   createKvmDriver,
   type DriverVm,
-  type GeneralRegisters,
+  entryRegisters,
+  GENERAL_REGISTERS,
   type HypervisorDriver,
   loadSandbox,
   type MemoryWrite,
@@ -11,28 +12,6 @@ import {
   type RunRequest,
   type VmPlan,
 } from '@mayfly/hypervisor';
-
-/** The order of `GeneralRegisters` in the core's blocks. */
-const REGISTERS = [
-  'rax',
-  'rbx',
-  'rcx',
-  'rdx',
-  'rsi',
-  'rdi',
-  'rsp',
-  'rbp',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-  'rip',
-  'rflags',
-] as const satisfies readonly (keyof GeneralRegisters)[];
 
 /** Bytes of the output buffer that a replayed call must reproduce: its header and the first element. */
 const OUTPUT_BYTES = 256;
@@ -125,7 +104,8 @@ function serialise({ plan, requests, prime, output }: Recording): Buffer {
     all.forEach(store);
   };
   const request = ({ entry, writes }: Pick<RunRequest, 'entry' | 'writes'>) => {
-    for (const name of REGISTERS) word(entry?.[name] ?? (name === 'rflags' ? 2 : 0));
+    const registers = entryRegisters(entry);
+    for (const name of GENERAL_REGISTERS) word(registers[name]);
     stores(writes ?? []);
   };
   word(plan.memoryBytes);
@@ -133,6 +113,7 @@ function serialise({ plan, requests, prime, output }: Recording): Buffer {
   for (const { address, lengthBytes, rights } of plan.regions) [address, lengthBytes, rights].forEach(word);
   word(plan.outputBuffer.address);
   word(plan.outputBuffer.lengthBytes);
+  word(plan.ring0?.pageTablesBytes ?? 0);
   stores(plan.load);
   request(initialisation);
   request(call);

@@ -7,6 +7,7 @@ import {
   type VmPlan,
 } from '../driver.js';
 import { PAGE_FAULT, PageFaultBits } from '../exceptions.js';
+import { entryRegisters } from '../registers.js';
 
 const PAGE_BYTES = 4096;
 const GENERAL_PROTECTION = 13;
@@ -25,34 +26,6 @@ export class GuestException extends Error {
     this.errorCode = errorCode;
     this.address = address;
   }
-}
-
-const REGISTER_NAMES = [
-  'rax',
-  'rbx',
-  'rcx',
-  'rdx',
-  'rsi',
-  'rdi',
-  'rsp',
-  'rbp',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-  'rip',
-  'rflags',
-] as const satisfies readonly (keyof GeneralRegisters)[];
-
-/** Registers at an entry: those not named are 0, RFLAGS 2. */
-export function entryRegisters(entry: Partial<GeneralRegisters> = {}): GeneralRegisters {
-  const registers = { rflags: 2n } as GeneralRegisters;
-  for (const name of REGISTER_NAMES) registers[name] = entry[name] ?? (name === 'rflags' ? 2n : 0n);
-  return registers;
 }
 
 /** What a scripted guest sees: registers, and memory behind the rights of the plan. */

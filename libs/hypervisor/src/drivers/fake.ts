@@ -11,7 +11,8 @@ import type {
   VmPlan,
 } from '../driver.js';
 import { hypervisorError } from '../errors.js';
-import { entryRegisters, exceptionExit, FakeMachine, GuestException } from './fake-machine.js';
+import { entryRegisters } from '../registers.js';
+import { exceptionExit, FakeMachine, GuestException } from './fake-machine.js';
 import { FakeOutbox } from './fake-outbox.js';
 import { checkPlan } from './plan-check.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { DriverExit, HypervisorDriver } from '../../src/index.js';
-import { assemble, LeakVm, PLACE, type Start, startKvm, words } from './support.js';
+import { assemble, LeakVm, PLACE, STARTS, startKvm, words } from './support.js';
 
 const { driver, skipped } = await startKvm();
 
@@ -35,7 +35,7 @@ const CODE = `
 `;
 
 describe.skipIf(!driver)(`what a call leaves pending${skipped}`, () => {
-  test.each<Start>(['plain', 'warm'])('does not come out in the next call (%s start)', async (start) => {
+  test.each(STARTS)('does not come out in the next call (%s start)', async (start) => {
     const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
     const clean = await vm.show();
     for (const [index, [name, , exit]] of PENDING.entries()) {
@@ -45,16 +45,13 @@ describe.skipIf(!driver)(`what a call leaves pending${skipped}`, () => {
     }
   });
 
-  test.each<Start>(['plain', 'warm'])(
-    'a kill that comes late does not reach the next call (%s start)',
-    async (start) => {
-      const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
-      for (let round = 0; round < 50; round++) {
-        const running = vm.call(words(0));
-        vm.vm.interrupt.kill();
-        expect(['halt', 'cancelled']).toContain((await running).exit.kind);
-        await vm.show();
-      }
-    },
-  );
+  test.each(STARTS)('a kill that comes late does not reach the next call (%s start)', async (start) => {
+    const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
+    for (let round = 0; round < 50; round++) {
+      const running = vm.call(words(0));
+      vm.vm.interrupt.kill();
+      expect(['halt', 'cancelled']).toContain((await running).exit.kind);
+      await vm.show();
+    }
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, test } from 'vitest';
 import type { HypervisorDriver } from '../../src/index.js';
-import { canExecute, expectNoLeak, type Leak, type Start, startKvm } from './support.js';
+import { canExecute, expectNoLeak, type Leak, STARTS, startKvm } from './support.js';
 
 const { driver, skipped } = await startKvm();
 
@@ -57,7 +57,7 @@ for (const [name, { needs }] of Object.entries(LEAKS)) usable.set(name, await ca
 describe.skipIf(!driver)(`extended state that a call leaves${skipped}`, () => {
   for (const [name, leak] of Object.entries(LEAKS)) {
     if (usable.get(name))
-      test.each<Start>(['plain', 'warm'])(`${name}: not in the next call (%s start)`, (start) =>
+      test.each(STARTS)(`${name}: not in the next call (%s start)`, (start) =>
         expectNoLeak(driver as HypervisorDriver, leak, start),
       );
     else if (driver)

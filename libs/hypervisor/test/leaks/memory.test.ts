@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { HypervisorDriver } from '../../src/index.js';
-import { assemble, ENDINGS, LeakVm, PLACE, planOf, type Start, startKvm, words } from './support.js';
+import { assemble, ENDINGS, LeakVm, PLACE, planOf, STARTS, startKvm, words } from './support.js';
 
 const { driver, skipped } = await startKvm();
 
@@ -26,31 +26,28 @@ const CODE = `
 `;
 
 describe.skipIf(!driver)(`memory that a call leaves${skipped}`, () => {
-  test.each<Start>(['plain', 'warm'])(
-    'is as in the base after a restore, in every region (%s start)',
-    async (start) => {
-      const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
-      const whole = () => vm.vm.read(0, PLACE.memoryBytes);
-      // The first halt of a VM may change its site once.
+  test.each(STARTS)('is as in the base after a restore, in every region (%s start)', async (start) => {
+    const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
+    const whole = () => vm.vm.read(0, PLACE.memoryBytes);
+    // The first halt of a VM may change its site once.
+    await vm.call(words(0, 0));
+    await vm.call(words(0, 0));
+    const clean = whole();
+    for (const ending of Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]) {
+      await vm.soil(ending);
+      const soiled = whole();
+      for (const { address, lengthBytes } of planOf(new Uint8Array(0)).regions)
+        for (let page = address; page < address + lengthBytes; page += 0x1000)
+          expect(soiled.subarray(page, page + 0x1000), `page ${page}`).not.toEqual(
+            clean.subarray(page, page + 0x1000),
+          );
+      expect(await vm.vm.compareWithBase?.(), `after ${ending}`).toBe(0);
       await vm.call(words(0, 0));
-      await vm.call(words(0, 0));
-      const clean = whole();
-      for (const ending of Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]) {
-        await vm.soil(ending);
-        const soiled = whole();
-        for (const { address, lengthBytes } of planOf(new Uint8Array(0)).regions)
-          for (let page = address; page < address + lengthBytes; page += 0x1000)
-            expect(soiled.subarray(page, page + 0x1000), `page ${page}`).not.toEqual(
-              clean.subarray(page, page + 0x1000),
-            );
-        expect(await vm.vm.compareWithBase?.(), `after ${ending}`).toBe(0);
-        await vm.call(words(0, 0));
-        expect(Buffer.compare(whole(), clean), `after ${ending}`).toBe(0);
-      }
-    },
-  );
+      expect(Buffer.compare(whole(), clean), `after ${ending}`).toBe(0);
+    }
+  });
 
-  test.each<Start>(['plain', 'warm'])('that the host stored is gone, too (%s start)', async (start) => {
+  test.each(STARTS)('that the host stored is gone, too (%s start)', async (start) => {
     const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
     await vm.call(words(0, 0));
     await vm.call(words(0, 0));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { HypervisorDriver } from '../../src/index.js';
-import { assemble, LeakVm, PLACE, type Start, startKvm, words } from './support.js';
+import { assemble, LeakVm, PLACE, STARTS, startKvm, words } from './support.js';
 
 const { driver, skipped } = await startKvm();
 
@@ -44,7 +44,7 @@ describe.skipIf(!driver)(`output that a call leaves${skipped}`, () => {
     return answer.outbox.map(({ port, bytes }) => [port, Buffer.from(bytes).toString('latin1')]);
   };
 
-  test.each<Start>(['plain', 'warm'])(
+  test.each(STARTS)(
     'outbox and abort bytes of a call are its own, however the one before it ended (%s start)',
     async (start) => {
       const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
@@ -62,7 +62,7 @@ describe.skipIf(!driver)(`output that a call leaves${skipped}`, () => {
     },
   );
 
-  test.each<Start>(['plain', 'warm'])('the output buffer is as in the base (%s start)', async (start) => {
+  test.each(STARTS)('the output buffer is as in the base (%s start)', async (start) => {
     const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
     const output = () => Buffer.from(vm.vm.read(PLACE.output, 0x1000));
     await abort(vm);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { HypervisorDriver } from '../../src/index.js';
-import { assemble, LeakVm, PLACE, type Start, startKvm, words } from './support.js';
+import { assemble, LeakVm, PLACE, startKvm, USER_STARTS, words } from './support.js';
 
 const { driver, skipped } = await startKvm();
 
@@ -36,21 +36,18 @@ const CODE = `
 `;
 
 describe.skipIf(!driver)(`state that only ring 0 changes${skipped}`, () => {
-  test.each<Start>(['plain', 'warm'])(
-    'is out of reach of a guest, and stays so (%s start)',
-    async (start) => {
-      const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
-      const clean = await vm.show();
-      for (const [index, name] of INSTRUCTIONS.entries()) {
-        const { exit } = await vm.call(words(index + 1));
-        if (name === 'hlt') expect(exit).toEqual({ kind: 'halt' });
-        else
-          expect(exit, name).toMatchObject({
-            kind: 'exception',
-            vector: expect.toSatisfy((v) => v === 13 || v === 6),
-          });
-        expect(await vm.show(), `after ${name}`).toEqual(clean);
-      }
-    },
-  );
+  test.each(USER_STARTS)('is out of reach of a guest, and stays so (%s start)', async (start) => {
+    const vm = await LeakVm.create(driver as HypervisorDriver, assemble(CODE), start);
+    const clean = await vm.show();
+    for (const [index, name] of INSTRUCTIONS.entries()) {
+      const { exit } = await vm.call(words(index + 1));
+      if (name === 'hlt') expect(exit).toEqual({ kind: 'halt' });
+      else
+        expect(exit, name).toMatchObject({
+          kind: 'exception',
+          vector: expect.toSatisfy((v) => v === 13 || v === 6),
+        });
+      expect(await vm.show(), `after ${name}`).toEqual(clean);
+    }
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, test } from 'vitest';
 import type { HypervisorDriver } from '../../src/index.js';
-import { canExecute, expectNoLeak, type Leak, PLACE, type Start, startKvm } from './support.js';
+import { canExecute, expectNoLeak, type Leak, PLACE, STARTS, startKvm } from './support.js';
 
 const GENERAL = 'rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 const lines = (parts: readonly string[]) => parts.join('\n');
@@ -36,7 +36,7 @@ const LEAKS: Record<string, Leak> = {
 
 describe.skipIf(!driver)(`registers that a call leaves${skipped}`, () => {
   for (const [name, leak] of Object.entries(LEAKS))
-    test.skipIf(name === 'segment bases' && !bases).each<Start>(['plain', 'warm'])(
+    test.skipIf(name === 'segment bases' && !bases).each(STARTS)(
       `${name} do not reach the next call (%s start)`,
       (start) => expectNoLeak(driver as HypervisorDriver, leak, start),
     );

@@ -55,7 +55,11 @@ const PAGE_BYTES = 0x1000;
 const LONG_US = 10_000_000;
 const SHORT_US = 3_000;
 
-export function planOf(code: Uint8Array): VmPlan {
+/** Page tables without a mapping: a guest that sees them adds what it wants. */
+export const TABLES = { pointers: 0x1000, directory: 0x2000, spare: 0x3000, lengthBytes: 0x8000 } as const;
+
+/** @param ring0 built for ring 0: has a virtual CPU, and page tables of its own below the code */
+export function planOf(code: Uint8Array, ring0 = false): VmPlan {
   const { READ, WRITE, EXECUTE } = Rights;
   const region = (address: number, pages: number, rights: number = READ | WRITE) => ({
     address,
@@ -74,7 +78,14 @@ export function planOf(code: Uint8Array): VmPlan {
     load: [
       { address: PLACE.code, bytes: code },
       { address: PLACE.output, bytes: words(8, 0) },
+      ...(ring0
+        ? [
+            { address: 0, bytes: words(TABLES.pointers | 3, 0) },
+            { address: TABLES.pointers, bytes: words(TABLES.directory | 3, 0) },
+          ]
+        : []),
     ],
+    ...(ring0 && { ring0: { pageTablesBytes: TABLES.lengthBytes } }),
     outputBuffer: { address: PLACE.output, lengthBytes: PAGE_BYTES },
   };
 }
@@ -120,7 +131,11 @@ function programOf({ touch = `cmpl $1, ${PLACE.input}`, capture, soil }: Leak): 
     spin: jmp spin`);
 }
 
-export type Start = 'plain' | 'warm';
+/** How a call begins, of which kind of guest: one built for CPL 3, or one built for ring 0. */
+export const USER_STARTS = ['plain', 'warm'] as const;
+export const RING0_STARTS = ['plain, built for ring 0', 'warm, built for ring 0'] as const;
+export const STARTS = [...USER_STARTS, ...RING0_STARTS];
+export type Start = (typeof STARTS)[number];
 
 /** A VM with a base, whose calls start from it. */
 export class LeakVm {
@@ -133,10 +148,10 @@ export class LeakVm {
   }
 
   static async create(driver: HypervisorDriver, code: Uint8Array, start: Start): Promise<LeakVm> {
-    const vm = await driver.createVm(planOf(code));
+    const vm = await driver.createVm(planOf(code, start.endsWith('ring 0')));
     onTestFinished(() => vm.close());
     await vm.snapshot();
-    if (start === 'warm')
+    if (start.startsWith('warm'))
       expect(
         await vm.primeSnapshot?.({
           entry: ENTRY,
@@ -153,7 +168,7 @@ export class LeakVm {
       writes: [{ address: PLACE.input, bytes: input }],
       startsCall: true,
       deadlineUs,
-      ...(this.#start === 'plain' && { entry: ENTRY }),
+      ...(this.#start.startsWith('plain') && { entry: ENTRY }),
     });
     this.vm.endCall();
     return answer;
