@@ -220,6 +220,40 @@ int putchar(int byte);
 int snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(__printf__, 3, 4)));
 int vsnprintf(char *out, size_t size, const char *format, va_list arguments) __attribute__((format(__printf__, 3, 0)));
 
+/* ---- Spans and events --------------------------------------------------------------------------------------- */
+
+/**
+ * What the guest tells of its own work, for the trace of the call. Nothing is recorded unless the host asks for it
+ * in this call; recorded, it costs no exit of its own: a batch goes with the next host call, or with the end. Texts
+ * are UTF-8, cut at 1000 bytes.
+ *
+ *     int32_t render(const char *what) {
+ *       MAYFLY_SPAN("render");                            // until the end of the block
+ *       mayfly_event("parsed", NULL, 0);
+ *       …
+ */
+typedef struct mayfly_Field {
+  const char *name;
+  const char *value;
+} mayfly_Field;
+
+/** Of the running call. 0: none, for nothing is recorded. */
+typedef uint64_t mayfly_Span;
+
+/** Whether spans and events of this call are recorded: ask before making a field that is dear. */
+bool mayfly_tracing(void);
+/** Opens a span inside the one that is open; at most 64 of them are. */
+mayfly_Span mayfly_span_open_at(const char *target, const char *name, const mayfly_Field *fields, size_t field_count);
+#define mayfly_span_open(name, fields, field_count) mayfly_span_open_at(__FILE__, name, fields, field_count)
+/** Closes a span, and those still open inside it. What is open when the call ends is closed then. */
+void mayfly_span_close(mayfly_Span span);
+/** A moment inside the span that is open. */
+void mayfly_event(const char *name, const mayfly_Field *fields, size_t field_count);
+
+/** A span until the end of the block in which this stands. */
+#define MAYFLY_SPAN(name) \
+  __attribute__((cleanup(mayfly_span_end))) const mayfly_Span HL_UNIQUE(__LINE__) = mayfly_span_open(name, NULL, 0)
+
 /* ---- Chance and time ---------------------------------------------------------------------------------------- */
 
 /**
@@ -262,6 +296,10 @@ char *strcat(char *restrict to, const char *restrict from);
 char *strdup(const char *text);
 
 /* ---- Inside of the macros ----------------------------------------------------------------------------------- */
+
+#define HL_JOIN(a, b) a##b
+#define HL_UNIQUE(line) HL_JOIN(hl_span_, line)
+void mayfly_span_end(const mayfly_Span *span);
 
 #define HL_T(t) hl_ParameterType_##t,
 #define HL_TYPES_0(...)

@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "mayfly_guest.h"
+#include "trace.h"
 
 /* The host takes 1024 bytes with the code. */
 enum { TERMINATOR = 0xFF, CHUNK = 3, TEXT_MAX = 1000, LAST_EXCEPTION = 20, SECURITY_EXCEPTION = 30 };
@@ -38,6 +39,7 @@ static _Noreturn void finish(void) {
 
 void mf_abort_exception(uint8_t vector, const char *text) {
   uint8_t head[2] = {hl_ErrorCode_GuestError, vector};
+  mf_trace_flush();
   send(head, sizeof head);
   send_text(text);
   finish();
@@ -46,6 +48,7 @@ void mf_abort_exception(uint8_t vector, const char *text) {
 void hl_abort_with_code_and_message(int32_t code, const char *message) {
   uint8_t byte = code < 0 || code >= TERMINATOR ? hl_ErrorCode_UnknownError : (uint8_t)code;
   uint8_t start = message == NULL ? 0 : (uint8_t)*message;
+  mf_trace_flush();
   send(&byte, 1);
   /* The host would take such a first byte for the number of an exception. */
   if (start != 0 && (start <= LAST_EXCEPTION || start == SECURITY_EXCEPTION)) send((const uint8_t *)" ", 1);

@@ -25,6 +25,13 @@ mf_dispatch:
         xor     $0x80, %rax
         mov     %rax, %cr4
 1:      call    mf_serve
+        /* The halt carries what is left of the trace: mf_runtime starts with its place and length. */
+        xor     %r8d, %r8d
+        mov     mf_runtime(%rip), %r9
+        mov     8 + mf_runtime(%rip), %r10
+        test    %r10, %r10
+        jz      mf_halt
+        mov     $104, %r8d
         /* Falls into mf_halt. */
 
 /* One site for the end of initialisation and of every call: a host that rewrites the halt finds both at once. */

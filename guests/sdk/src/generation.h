@@ -9,12 +9,16 @@
 
 enum { MF_GENERATION_OFFSET = 0x100 };
 
+/** In `flags`: the host gathers what the guest tells of its own work. */
+enum { MF_FLAG_TRACE = 1 };
+
 typedef struct mf_Generation {
   uint8_t id[16];
   uint64_t seed;
   uint64_t time_base_ns;
+  uint64_t flags;
 } mf_Generation;
 
-_Static_assert(sizeof(mf_Generation) == 32, "as the host writes it");
+_Static_assert(sizeof(mf_Generation) == 40, "as the host writes it");
 
 #endif

@@ -2,6 +2,7 @@
 #include "cpu.h"
 #include "error.h"
 #include "runtime.h"
+#include "trace.h"
 #include "utf8.h"
 
 /* What the host answered last. Its strings and bytes stay on the input buffer, above the call that runs, until the
@@ -26,7 +27,9 @@ bool mf_host_call(const hl_FunctionCall *call, mf_Reply *out) {
     return false;
   }
   mf_buffer_commit(output, length);
-  mf_out(MF_PORT_CALL, 0);
+  mf_trace_attach();
+  mf_out_traced(MF_PORT_CALL, mf_runtime.trace.data, mf_runtime.trace.length);
+  mf_trace_sent();
   mf_Element element;
   if (!mf_buffer_top(input, &element) || !mf_decode_reply(element.data, element.length, out))
     hl_abort_with_code_and_message(hl_ErrorCode_UnknownError, "the host's answer could not be decoded");

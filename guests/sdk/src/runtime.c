@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "error.h"
 #include "heap.h"
+#include "trace.h"
 #include "utf8.h"
 
 mf_Runtime mf_runtime;
@@ -162,6 +163,7 @@ void mf_serve(void) {
   uint64_t below = mf_buffer_used(&mf_runtime.output);
   hl_clear_error();
   mf_host_forget_reply();
+  mf_trace_begin_call();
   result.vec.data = NULL;
   if (below == 0 || !mf_buffer_top(&mf_runtime.input, &element) ||
       !mf_decode_call(element.data, element.length, &call))
@@ -174,6 +176,7 @@ void mf_serve(void) {
     mf_error(hl_ErrorCode_GuestError, "Invalid function call type: %d, should be Guest.", call.type);
   answer(vec, below);
   mf_buffer_unwind(&mf_runtime.input, element.start);
+  mf_trace_finish();
 }
 
 /* ---- Initialisation ---- */

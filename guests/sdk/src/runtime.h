@@ -6,7 +6,17 @@
 #include "codec.h"
 #include "peb.h"
 
+/** What the next exit says of the trace batch; length 0: there is none. */
+typedef struct mf_TraceRegisters {
+  const void *data;
+  uint64_t length;
+} mf_TraceRegisters;
+
 typedef struct mf_Runtime {
+  /* First: entry.S loads it before the halt. */
+  mf_TraceRegisters trace;
+  /** The host wants spans and events, and this call has recorded some. */
+  bool tracing;
   mf_Peb *peb;
   mf_Buffer input;
   mf_Buffer output;
