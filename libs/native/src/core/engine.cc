@@ -35,11 +35,12 @@ Engine::Engine(EngineOptions options, std::function<void()> wake)
       kick_signal_(install_kick_signal(options.signal_offset)),
       out_rip_(probe_backend(*backend_)),
       completions_(std::move(wake)),
-      reaper_(completions_),
-      shells_(*backend_, options.spare_shells) {
+      reaper_(completions_, options.thread_ready),
+      shells_(*backend_, options.spare_shells, options.thread_ready) {
   for (uint32_t i = 0; i < options.slots; i++)
     slots_.push_back(
-        std::make_shared<Slot>(i, SlotServices{completions_, shells_, reaper_, out_rip_, kick_signal_, options.inlet}));
+        std::make_shared<Slot>(i, SlotServices{completions_, shells_, reaper_, out_rip_, kick_signal_, options.inlet,
+                                               options.thread_ready}));
 }
 
 Engine::~Engine() {

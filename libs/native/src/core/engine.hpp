@@ -15,6 +15,7 @@
 #include "reaper.hpp"
 #include "shell_pool.hpp"
 #include "slot.hpp"
+#include "thread_role.hpp"
 #include "vm.hpp"
 
 namespace mayfly {
@@ -30,6 +31,7 @@ struct EngineOptions {
   int kvm_fd = -1;
   /** Outlives the engine. Null: the caller's thread posts everything. */
   Inlet* inlet = nullptr;
+  ThreadHook thread_ready = {};
 };
 
 /**

@@ -90,6 +90,8 @@ void block_signals(int open_signal) noexcept {
   ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
+KickTarget::KickTarget(int signal_number) noexcept : signal_number_(signal_number), process_id_(::getpid()) {}
+
 void KickTarget::attach(pid_t thread_id) noexcept { thread_id_.store(thread_id, std::memory_order_seq_cst); }
 
 void KickTarget::detach() noexcept {
@@ -100,7 +102,7 @@ void KickTarget::detach() noexcept {
 void KickTarget::kick() noexcept {
   kickers_.fetch_add(1, std::memory_order_seq_cst);
   const pid_t thread_id = thread_id_.load(std::memory_order_seq_cst);
-  if (thread_id != 0) ::syscall(SYS_tgkill, ::getpid(), thread_id, signal_number_);
+  if (thread_id != 0) ::syscall(SYS_tgkill, process_id_, thread_id, signal_number_);
   kickers_.fetch_sub(1, std::memory_order_seq_cst);
 }
 

@@ -24,7 +24,7 @@ void block_signals(int open_signal) noexcept;
 /** How anybody reaches a slot's thread with the kick signal, also while that thread ends. */
 class KickTarget {
  public:
-  explicit KickTarget(int signal_number) noexcept : signal_number_(signal_number) {}
+  explicit KickTarget(int signal_number) noexcept;
   KickTarget(const KickTarget&) = delete;
   KickTarget& operator=(const KickTarget&) = delete;
 
@@ -37,6 +37,7 @@ class KickTarget {
 
  private:
   const int signal_number_;
+  const pid_t process_id_;
   // Kicking threads count themselves in `kickers_` before they read `thread_id_`; `detach` clears `thread_id_` and
   // then waits for the count. Both sequentially consistent: either the kicker sees 0 or `detach` sees the kicker.
   std::atomic<pid_t> thread_id_{0};

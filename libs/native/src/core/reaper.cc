@@ -1,10 +1,13 @@
 #include "reaper.hpp"
 
+#include <utility>
+
 #include "background.hpp"
 
 namespace mayfly {
 
-Reaper::Reaper(CompletionList& completions) : completions_(completions), thread_([this] { main(); }) {}
+Reaper::Reaper(CompletionList& completions, ThreadHook hook)
+    : completions_(completions), thread_ready_(std::move(hook)), thread_([this] { main(); }) {}
 
 void Reaper::free(VmBody body, Completion completion) {
   {
@@ -25,6 +28,7 @@ void Reaper::stop() {
 
 void Reaper::main() {
   begin_background_thread("mf-reaper");
+  thread_ready(thread_ready_, ThreadRole::Reaper);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "completion.hpp"
+#include "thread_role.hpp"
 #include "vm.hpp"
 
 namespace mayfly {
@@ -16,7 +17,7 @@ namespace mayfly {
  */
 class Reaper {
  public:
-  explicit Reaper(CompletionList& completions);
+  explicit Reaper(CompletionList& completions, ThreadHook hook = {});
   ~Reaper() { stop(); }
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;
@@ -34,6 +35,7 @@ class Reaper {
   void main();
 
   CompletionList& completions_;
+  const ThreadHook thread_ready_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> queue_;  // under mutex_

@@ -1,11 +1,13 @@
 #include "shell_pool.hpp"
 
+#include <utility>
+
 #include "background.hpp"
 
 namespace mayfly {
 
-ShellPool::ShellPool(Backend& backend, uint32_t spare_shells)
-    : backend_(backend), spare_shells_(spare_shells), thread_([this] { main(); }) {}
+ShellPool::ShellPool(Backend& backend, uint32_t spare_shells, ThreadHook hook)
+    : backend_(backend), spare_shells_(spare_shells), thread_ready_(std::move(hook)), thread_([this] { main(); }) {}
 
 std::unique_ptr<Shell> ShellPool::take() {
   std::unique_ptr<Shell> shell;
@@ -34,6 +36,7 @@ void ShellPool::stop() {
 
 void ShellPool::main() {
   begin_background_thread("mf-shells");
+  thread_ready(thread_ready_, ThreadRole::ShellMaker);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || (!failed_ && shells_.size() < spare_shells_); });

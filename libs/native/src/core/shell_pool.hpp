@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "shell.hpp"
+#include "thread_role.hpp"
 
 namespace mayfly {
 
@@ -19,7 +20,7 @@ namespace mayfly {
  */
 class ShellPool {
  public:
-  ShellPool(Backend& backend, uint32_t spare_shells);
+  ShellPool(Backend& backend, uint32_t spare_shells, ThreadHook hook = {});
   ~ShellPool() { stop(); }
   ShellPool(const ShellPool&) = delete;
   ShellPool& operator=(const ShellPool&) = delete;
@@ -37,6 +38,7 @@ class ShellPool {
 
   Backend& backend_;
   const uint32_t spare_shells_;
+  const ThreadHook thread_ready_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::unique_ptr<Shell>> shells_;  // under mutex_

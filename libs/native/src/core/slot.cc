@@ -84,6 +84,7 @@ void Slot::main() {
     failure = error.what();
   }
   kick_target_->attach(thread_id);
+  thread_ready(services_.thread_ready, ThreadRole::Slot);
   std::unique_lock lock(mutex_);
   for (;;) {
     wait_for_work(lock);

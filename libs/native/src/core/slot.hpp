@@ -12,6 +12,7 @@
 #include "kick.hpp"
 #include "reaper.hpp"
 #include "shell_pool.hpp"
+#include "thread_role.hpp"
 #include "vm.hpp"
 
 namespace mayfly {
@@ -25,6 +26,7 @@ struct SlotServices {
   int kick_signal;
   /** Null: `post` alone feeds the slot. */
   Inlet* inlet = nullptr;
+  ThreadHook thread_ready = {};
 };
 
 /**

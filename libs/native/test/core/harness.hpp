@@ -13,6 +13,11 @@ struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/** Thrown by a case that this host cannot run; its text says why. */
+struct Skip : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 struct Case {
   const char* name;
   void (*body)();
@@ -32,6 +37,11 @@ inline void check(bool condition, const char* text, const char* file, int line) 
   if (condition) return;
   throw Failure(std::string(file) + ":" + std::to_string(line) + ": " + text);
 }
+
+/** Runs the cases whose names hold `filter`. @returns the exit code: 1 when one failed or none ran */
+int run_all(const char* suite, const char* filter);
+/** Names the reason and counts what did not run. @returns 0 */
+int skip_all(const char* suite, const char* reason);
 
 }  // namespace mayfly::test
 
