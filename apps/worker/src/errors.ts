@@ -39,14 +39,6 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'The job belongs to another worker',
   },
-  /** It may have run in part, so only its owner can decide about another try. */
-  MAYFLY_ERR_CALL_REVOKED: {
-    status: 503,
-    fault: 'host',
-    retryable: true,
-    poisons: true,
-    title: 'The call was taken off its slot as it started',
-  },
   MAYFLY_ERR_POOL_FULL: {
     status: 503,
     fault: 'host',

@@ -186,10 +186,7 @@ export class Processor {
         },
       });
       if (signal.aborted && report.outcome === 'canceled') return 'stopped';
-      if (lease.isRevoked && report.outcome === 'canceled') {
-        if (report.phases.runUs === 0 && report.exits === 0) return 'revoked';
-        throw workerError('MAYFLY_ERR_CALL_REVOKED', 'the call was taken off its slot as it started');
-      }
+      if (lease.isRevoked) return 'revoked';
       return { report, run: { acquiredAt, source: built ? 'boot' : lease.source } };
     } catch (error) {
       const detail = refusalOf(error);

@@ -170,26 +170,28 @@ test('a call that is refused before it runs is no host fault, and costs no sandb
   expect(hostFaults).toEqual([]);
 });
 
-test.each([
-  ['before it started is made again on another', 0, 'succeeded'],
-  ['as it started is not made again', 3, 'host-fault'],
-])('a call that was taken off its slot %s', async (_name, runUs, outcome) => {
+test('a call that waits behind a long one is taken off its slot and made again on another', async () => {
   const { images, delivery, processor } = setUp();
   images.slots = [0, 0, 1];
   const gate = deferred();
-  images.script = async ({ entrypoint, sandbox }) => {
-    if (sandbox.slot === 1) return report();
-    if (entrypoint === 'Long') await gate.promise;
-    else await sandbox.closed.promise;
-    const phases = { ...report().phases, runUs };
-    return entrypoint === 'Long' ? report() : report({ outcome: 'canceled', exits: 0, phases });
-  };
-  const long = processor.process(view([invocationItem({ entrypoint: 'Long' })]), running());
   const heldUp = invocationItem();
+  images.script = async ({ options, sandbox }) => {
+    if (sandbox.slot === 1) return report();
+    if (options.context.invocationId !== heldUp.invocationId) {
+      sandbox.isWaiting = false;
+      await gate.promise;
+      return report();
+    }
+    await sandbox.revoked.promise;
+    return report({ outcome: 'canceled', exits: 0 });
+  };
+  const long = processor.process(view([invocationItem()]), running());
   await processor.process(view([heldUp]), running());
-  expect(delivery.outcomes).toEqual({ [heldUp.invocationId]: outcome });
+  expect(delivery.outcomes).toEqual({ [heldUp.invocationId]: 'succeeded' });
+  expect(images.sandboxes).toHaveLength(3);
   gate.resolve();
   await long;
+  expect(images.openSandboxes).toBe(3);
 });
 
 test('a version that cannot be initialised gives its failure to every call', async () => {

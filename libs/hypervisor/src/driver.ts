@@ -172,7 +172,8 @@ export type DriverExit =
       readonly rip: bigint;
     }
   | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
-  | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
+  /** `revoke`: taken back before it began (`DriverVm.revoke`). */
+  | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' | 'revoke' }
   /**
    * Triple fault: also of a guest built for ring 0 whose IDT or stack cannot take an exception. One that has no IDT yet
    * ends with the exception itself.
@@ -275,6 +276,12 @@ export interface DriverVm {
   run(request: RunRequest): Promise<RunAnswer>;
   /** Ends the call that `startsCall` began; harmless without one. */
   endCall(): void;
+  /**
+   * Takes back a run that begins a call and has provably not begun itself, since its slot still runs another VM: it
+   * settles as cancelled by `revoke`, and the VM is as it was before.
+   * @returns false when there is no such run, or it has begun: then nothing changes.
+   */
+  revoke?(): boolean;
   /** Copies memory and vCPU state, and makes it the base that `restore` returns to. */
   snapshot(): Promise<DriverSnapshot>;
   /**

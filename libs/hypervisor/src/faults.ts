@@ -21,6 +21,7 @@ export const FAULT_RULES = {
   unknown: { outcome: 'host-fault', poisons: true, discards: true, referencePoisons: false },
   kill: { outcome: 'canceled', poisons: true, referencePoisons: true },
   deadline: { outcome: 'timeout', poisons: true, referencePoisons: true },
+  revoked: { outcome: 'canceled', poisons: false, referencePoisons: false },
   abort: { outcome: 'aborted', poisons: true, referencePoisons: true },
   'abort-stack-overflow': { outcome: 'stack-overflow', poisons: true, referencePoisons: true },
   'abort-out-of-memory': { outcome: 'out-of-memory', poisons: true, referencePoisons: true },

@@ -128,8 +128,7 @@ export class Hypervisor implements LoopTarget {
     try {
       const end = await this.#cpu.run(request);
       const { observer } = this.#parts;
-      if (observer?.crash && end.reason !== 'halted' && end.reason !== 'kill' && end.reason !== 'deadline')
-        observer.crash(this.crashDumpContext(end));
+      if (observer?.crash && isCrash(end)) observer.crash(this.crashDumpContext(end));
       return end;
     } finally {
       this.#state = undefined;
@@ -281,6 +280,11 @@ export class Hypervisor implements LoopTarget {
 
 function withTraces(request: RunRequest, state: CallState): RunRequest {
   return state.trace ? { ...request, traces: true } : request;
+}
+
+/** Whether it was the guest that ended the run, and not by its halt. */
+function isCrash(end: RunEnd): end is Fault {
+  return !['halted', 'kill', 'deadline', 'revoked'].includes(end.reason);
 }
 
 /** Why a call ended that the host had cut. */

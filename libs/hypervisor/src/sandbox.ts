@@ -156,6 +156,16 @@ export class Sandbox {
     this.#poisoned = false;
   }
 
+  /**
+   * Takes the call under way back, if it waits behind another sandbox's on the slot and has provably not begun: it then
+   * settles as canceled, and the sandbox is as it was before. For whoever can make the call elsewhere at once.
+   *
+   * @returns false when it has begun, or none is under way: then nothing changes.
+   */
+  revoke(): boolean {
+    return !this.#closing && (this.#vm.revoke?.() ?? false);
+  }
+
   /** The same handle every time; valid for all calls of this sandbox. */
   interruptHandle(): InterruptHandle {
     return this.#hypervisor.interruptHandle();
@@ -195,6 +205,9 @@ export class Sandbox {
       try {
         const prepare = this.#preparation(restore);
         if (prepare) await this.#hypervisor.prepareCall(state, prepare);
+        const before = prepare
+          ? { changed: false, poisoned: false }
+          : { changed: this.#changed, poisoned: this.#poisoned };
         this.#changed = true;
         this.#poisoned = false;
         const runEnd = state.cutBy
@@ -211,6 +224,10 @@ export class Sandbox {
         const haltedAtMs = performance.now();
         const end: CallEnd = runEnd.reason === 'halted' ? this.#takeResult(state, returns, restore) : runEnd;
         if ('poisons' in end && end.poisons) this.#poisoned = true;
+        if (runEnd.reason === 'revoked') {
+          this.#changed = before.changed;
+          this.#poisoned = before.poisoned;
+        }
         if (state.hostFunctionLate || ('discards' in end && end.discards)) this.#doubtful = true;
         return callReport(end, state, performance.now() - haltedAtMs);
       } finally {

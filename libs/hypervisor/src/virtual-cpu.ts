@@ -63,9 +63,7 @@ export class VirtualCPU {
             vector: 'DoubleFault',
           });
         case 'cancelled':
-          return exit.by === 'kill'
-            ? fault('kill', 'Execution was cancelled by the host.')
-            : fault('deadline', 'The guest ran into its deadline and was stopped');
+          return cancelledFault(exit.by);
         case 'over-budget':
           return fault('host-budget', exit.reason);
         case 'protocol':
@@ -74,5 +72,16 @@ export class VirtualCPU {
           return fault('unknown', `Unexpected VM Exit "${exit.reason}"`);
       }
     }
+  }
+}
+
+function cancelledFault(by: 'kill' | 'deadline' | 'revoke'): Fault {
+  switch (by) {
+    case 'kill':
+      return fault('kill', 'Execution was cancelled by the host.');
+    case 'deadline':
+      return fault('deadline', 'The guest ran into its deadline and was stopped');
+    case 'revoke':
+      return fault('revoked', 'The call was taken off its slot before it began');
   }
 }

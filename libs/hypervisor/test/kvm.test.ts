@@ -95,6 +95,31 @@ describe.skipIf(!driver)(`the library over KVM${skipReason && ` (skipped: ${skip
     expect((await sandbox.invoke('Spin', [], 'int', { timeoutMs: 20 })).outcome).toBe('timeout');
   });
 
+  test('a call that waits behind another on the slot is taken back, and its sandbox keeps its state', async () => {
+    const single = await createKvmDriver({ slots: 1 });
+    onTestFinished(() => single.close());
+    const load = async (name: string) =>
+      (await loadSandbox(single, readFileSync(new URL(`${name}.elf`, GUESTS)))).evolve();
+    for (const how of ['call', 'invoke'] as const) {
+      const [spinning, waiting] = [await load('spin'), await load('echo')];
+      const add = () => waiting[how]('Add', [int(1), int(2)], 'int');
+      expect((await add()).value).toEqual(int(3));
+      expect(waiting.revoke()).toBe(false);
+      const spin = spinning.invoke('Spin', [], 'int');
+      const held = add();
+      expect([waiting.revoke(), waiting.revoke()]).toEqual([true, false]);
+      expect(await held).toMatchObject({
+        outcome: 'canceled',
+        exits: 0,
+        detail: { message: 'The call was taken off its slot before it began' },
+      });
+      expect(waiting.poisoned).toBe(false);
+      spinning.interruptHandle().kill();
+      expect((await spin).outcome).toBe('canceled');
+      expect((await add()).value).toEqual(int(3));
+    }
+  });
+
   test('an asynchronous host function is awaited, and the deadline ends the wait for it', async () => {
     let late: ((value: number) => void) | undefined;
     const sandbox = await guest('output', {}, async (ctx, text) => {

@@ -31,7 +31,7 @@ export type AnswerExit =
       readonly rip: bigint;
     }
   | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
-  | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' }
+  | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' | 'revoke' }
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'unknown'; readonly reason: string }
   | { readonly kind: 'protocol'; readonly reason: string };
@@ -61,6 +61,7 @@ const REASON_BYTE = 280;
 const REASON_BYTES = 216;
 const FLAG_BY_DEADLINE = 1;
 const FLAG_MMIO_WRITE = 2;
+const FLAG_BY_REVOKE = 4;
 const OUTBOX_HEADER_BYTES = 8;
 const MAX_INSTRUCTION_BYTES = 15;
 
@@ -187,7 +188,7 @@ export class CompletionRecords {
           lengthBytes: sizeBytes,
         };
       case 5:
-        return { kind: 'cancelled', by: (flags & FLAG_BY_DEADLINE) !== 0 ? 'deadline' : 'kill' };
+        return { kind: 'cancelled', by: cancelledBy(flags) };
       case 6:
         return { kind: 'shutdown' };
       case 8:
@@ -227,6 +228,11 @@ export class CompletionRecords {
   #quad(index: number, byte: number): bigint {
     return this.#quads[(index * RECORD_BYTES + byte) / 8] as bigint;
   }
+}
+
+function cancelledBy(flags: number): 'kill' | 'deadline' | 'revoke' {
+  if ((flags & FLAG_BY_REVOKE) !== 0) return 'revoke';
+  return (flags & FLAG_BY_DEADLINE) !== 0 ? 'deadline' : 'kill';
 }
 
 function readOutbox(bytes: Uint8Array, count: number): AnswerOutboxEntry[] {

@@ -55,6 +55,8 @@ export interface NativeVm {
   /** The outbox of the last run. */
   outbox(): Uint8Array;
   endCall(): void;
+  /** Takes back a run that begins a call and has not begun itself; its record says so. @returns whether it was. */
+  revoke(): boolean;
   /** @returns whether a record of the close will come; false when the driver frees the VM. */
   close(): boolean;
 }

@@ -1,4 +1,10 @@
-import { createKvmDriver, type HypervisorDriver, type RunRequest, type VmPlan } from '@mayfly/hypervisor';
+import {
+  createKvmDriver,
+  type DriverVm,
+  type HypervisorDriver,
+  type RunRequest,
+  type VmPlan,
+} from '@mayfly/hypervisor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   bytesOfU64,
@@ -415,6 +421,51 @@ describe.skipIf(noKvm !== undefined)(`KVM driver${noKvm === undefined ? '' : ` (
       [{ signalOffset: 60 }],
     ])('refuses options %o', async (options) => {
       await expect(createKvmDriver(options)).rejects.toMatchObject({ code: 'MAYFLY_ERR_VM_REQUEST' });
+    });
+  });
+
+  describe('a call that waits behind another on its slot', () => {
+    /** A slot that is busy with a guest that spins, and a VM on it whose call waits. */
+    async function behindASpin(use: (waiting: DriverVm) => Promise<void>) {
+      const single = await createKvmDriver({ slots: 1 });
+      const [spinning, waiting] = [await makeVm(single, 'spin'), await makeVm(single, 'storeAndHalt')];
+      const spin = call(spinning);
+      await use(waiting);
+      expect(spinning.interrupt.kill()).toBe(true);
+      expect((await spin).exit).toEqual({ kind: 'cancelled', by: 'kill' });
+      expect((await call(waiting, { entry: entry(8n) })).exit).toEqual({ kind: 'halt' });
+      expect(u64(waiting.read(DATA, 8))).toBe(8n);
+      await single.close();
+    }
+
+    it('settles at once when it is killed', async () => {
+      await behindASpin(async (waiting) => {
+        const running = call(waiting, { entry: entry(7n) });
+        expect(waiting.interrupt.kill()).toBe(true);
+        expect(await running).toMatchObject({ exit: { kind: 'cancelled', by: 'kill' }, exits: 0 });
+        expect(u64(waiting.read(DATA, 8))).toBe(0n);
+      });
+    });
+
+    it('is taken back whole, once', async () => {
+      await behindASpin(async (waiting) => {
+        expect(waiting.revoke?.()).toBe(false);
+        const running = call(waiting, { entry: entry(7n) });
+        expect([waiting.revoke?.(), waiting.revoke?.()]).toEqual([true, false]);
+        expect(await running).toMatchObject({ exit: { kind: 'cancelled', by: 'revoke' }, exits: 0 });
+        expect(u64(waiting.read(DATA, 8))).toBe(0n);
+      });
+    });
+
+    it('is not taken back once it runs', async () => {
+      const vm = await makeVm(driver, 'hostCall');
+      expect((await vm.run({ entry: entry(7n), startsCall: true })).exit.kind).toBe('io-out');
+      const running = vm.run({});
+      expect(vm.revoke?.()).toBe(false);
+      expect((await running).exit).toEqual({ kind: 'halt' });
+      vm.endCall();
+      await vm.close();
+      expect(vm.revoke?.()).toBe(false);
     });
   });
 

@@ -25,6 +25,11 @@ export interface GuestSandbox {
     returns: ReturnType,
     options: GuestCallOptions,
   ): Promise<GuestCallReport>;
+  /**
+   * Takes the call under way back if it has provably not begun: it settles as canceled, and the sandbox is as good as
+   * before. False: it has begun, and goes on.
+   */
+  revoke(): boolean;
   /** Idempotent. */
   close(): Promise<void>;
 }

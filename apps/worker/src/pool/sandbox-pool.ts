@@ -23,7 +23,7 @@ export type Lease =
       readonly ok: true;
       readonly sandbox: GuestSandbox;
       readonly source: Usage['source'];
-      /** The call was taken off its slot, where it waited behind a long one. Its sandbox is closed. */
+      /** The call was taken off its slot before it began, since it waited behind a long one. */
       readonly isRevoked: boolean;
       /** Gives the sandbox back; a doubtful one is closed. Call once. */
       release(options: { readonly doubtful: boolean }): void;
@@ -157,8 +157,8 @@ export class SandboxPool {
     this.#versions.set(version.key, version);
     let isRevoked = false;
     const revoke = () => {
-      isRevoked = true;
-      this.#closeSandbox(version, sandbox);
+      isRevoked ||= sandbox.revoke();
+      return isRevoked;
     };
     const call: SlotCall | undefined =
       sandbox.slot === undefined ? undefined : { slot: sandbox.slot, revoke };
@@ -172,10 +172,8 @@ export class SandboxPool {
       },
       release: ({ doubtful }) => {
         if (call) this.#slots.leave(call);
-        if (!isRevoked) {
-          if (doubtful || sandbox.poisoned || this.#closed) this.#closeSandbox(version, sandbox);
-          else version.idle.push(sandbox);
-        }
+        if (doubtful || sandbox.poisoned || this.#closed) this.#closeSandbox(version, sandbox);
+        else version.idle.push(sandbox);
         this.#endLease(version);
       },
     };

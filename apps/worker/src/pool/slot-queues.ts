@@ -1,14 +1,14 @@
 /**
- * How long a call may hold up another one that has a free slot to go to. Well beyond what a busy machine keeps a slot's
- * thread or the event loop waiting: a call that is taken off although it runs is lost.
+ * How long a call may hold up another one that has a free slot to go to: long against what it costs to make a call
+ * anew elsewhere, which may need a sandbox of its own there.
  */
-const HELD_UP_MS = 50;
+const HELD_UP_MS = 10;
 
 /** A leased sandbox's call: it runs on its slot, or waits behind the calls that came before. */
 export interface SlotCall {
   readonly slot: number;
-  /** Takes the call off its slot before it has started; it is then made again elsewhere. */
-  revoke(): void;
+  /** Takes the call off its slot; it is then made again elsewhere. False: it has begun, and stays. */
+  revoke(): boolean;
 }
 
 interface SlotQueue {
@@ -67,10 +67,14 @@ export class SlotQueues {
     let free = this.#slots - this.#queues.size;
     let isAnyWaiting = false;
     for (const { calls, firstSinceMs } of this.#queues.values()) {
-      while (free > 0 && calls.length > 1 && firstSinceMs <= overdueSinceMs) {
-        free -= 1;
-        calls.splice(1, 1)[0]?.revoke();
-      }
+      if (firstSinceMs <= overdueSinceMs)
+        for (const call of calls.slice(1)) {
+          if (free === 0) break;
+          // One that has just begun, or still gets its sandbox ready, stays where it is.
+          if (!call.revoke()) continue;
+          free -= 1;
+          calls.splice(calls.indexOf(call), 1);
+        }
       isAnyWaiting ||= calls.length > 1;
     }
     if (isAnyWaiting) return;

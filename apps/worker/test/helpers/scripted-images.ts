@@ -18,6 +18,9 @@ export type Script = (call: {
 export class ScriptedSandbox implements GuestSandbox {
   poisoned = false;
   isClosed = false;
+  /** Whether a call under way has not begun: `revoke` then takes it back. */
+  isWaiting = true;
+  readonly revoked = deferred();
   readonly slot?: number;
   readonly closed = deferred();
   readonly #script: Script;
@@ -34,6 +37,11 @@ export class ScriptedSandbox implements GuestSandbox {
     options: GuestCallOptions,
   ): Promise<GuestCallReport> {
     return this.#script({ entrypoint, args, options, sandbox: this });
+  }
+
+  revoke(): boolean {
+    if (this.isWaiting) this.revoked.resolve();
+    return this.isWaiting;
   }
 
   async close(): Promise<void> {

@@ -2,10 +2,16 @@ import { expect, test } from 'vitest';
 import { type SlotCall, SlotQueues } from '../../src/pool/slot-queues.js';
 import { deferred } from '../helpers/scripted-images.js';
 
-function callOn(slot: number) {
+function callOn(slot: number, { hasBegun = false } = {}) {
+  const asked = deferred();
   const revoked = deferred();
-  const call: SlotCall = { slot, revoke: revoked.resolve };
-  return { call, revoked: revoked.promise };
+  const revoke = () => {
+    asked.resolve();
+    if (!hasBegun) revoked.resolve();
+    return !hasBegun;
+  };
+  const call: SlotCall = { slot, revoke };
+  return { call, asked: asked.promise, revoked: revoked.promise };
 }
 
 test('a slot counts its calls, and is free without any', () => {
@@ -34,6 +40,17 @@ test('a call that waits behind a long one goes to a free slot, the long one stay
   slots.enter(short.call);
   await short.revoked;
   expect([slots.callsOn(0), slots.callsOn(1)]).toEqual([1, 0]);
+});
+
+test('a call that has begun meanwhile stays, and the one behind it goes', async () => {
+  const slots = new SlotQueues(2);
+  const [long, begun, waiting] = [callOn(0), callOn(0, { hasBegun: true }), callOn(0)];
+  for (const { call } of [long, begun, waiting]) slots.enter(call);
+  await Promise.all([begun.asked, waiting.revoked]);
+  expect(slots.callsOn(0)).toBe(2);
+  slots.leave(long.call);
+  slots.leave(begun.call);
+  expect(slots.callsOn(0)).toBe(0);
 });
 
 test('no more calls are taken off their slots than there are free ones', async () => {

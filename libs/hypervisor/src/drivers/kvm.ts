@@ -128,6 +128,10 @@ class KvmVm implements DriverVm {
     this.native.endCall();
   }
 
+  revoke(): boolean {
+    return translated(() => this.native.revoke());
+  }
+
   snapshot(): Promise<DriverSnapshot> {
     return this.#start(() => this.native.snapshot());
   }

@@ -84,6 +84,7 @@ Napi::Function VmWrap::define(Napi::Env env) {
                          InstanceMethod("write", &VmWrap::write),
                          InstanceMethod("outbox", &VmWrap::outbox),
                          InstanceMethod("endCall", &VmWrap::end_call),
+                         InstanceMethod("revoke", &VmWrap::revoke),
                          InstanceMethod("close", &VmWrap::close),
                      });
 }
@@ -169,6 +170,10 @@ Napi::Value VmWrap::outbox(const Napi::CallbackInfo& info) {
   Napi::Uint8Array copy = Napi::Uint8Array::New(info.Env(), bytes.size());
   if (!bytes.empty()) std::memcpy(copy.Data(), bytes.data(), bytes.size());
   return copy;
+}
+
+Napi::Value VmWrap::revoke(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), translated(info.Env(), [&] { return vm(info).revoke(); }));
 }
 
 Napi::Value VmWrap::close(const Napi::CallbackInfo& info) {

@@ -63,6 +63,7 @@ class VmWrap : public Napi::ObjectWrap<VmWrap> {
   void read(const Napi::CallbackInfo& info);
   void write(const Napi::CallbackInfo& info);
   void end_call(const Napi::CallbackInfo& info) { vm(info).end_call(); }
+  Napi::Value revoke(const Napi::CallbackInfo& info);
   /** @throws TypeError for a wrap that a script made by itself. */
   Vm& vm(const Napi::CallbackInfo& info) const;
 

@@ -49,6 +49,7 @@ enum class ExitKind : uint32_t {
 namespace answer_flags {
 inline constexpr uint32_t kByDeadline = 1;  // Cancelled: by the deadline, else by a kill
 inline constexpr uint32_t kMmioWrite = 2;
+inline constexpr uint32_t kByRevoke = 4;    // Cancelled: taken back by its caller before it began
 }  // namespace answer_flags
 
 inline constexpr std::size_t kReasonBytes = 216;

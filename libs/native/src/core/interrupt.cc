@@ -11,7 +11,10 @@ bool Interrupt::kill() noexcept {
   while (stamped < generation &&
          !cancel_.compare_exchange_weak(stamped, generation, std::memory_order_seq_cst)) {
   }
-  if (running_.load(std::memory_order_seq_cst)) target_->kick();
+  if (running_.load(std::memory_order_seq_cst))
+    target_->kick();
+  else if (queue_ != nullptr)
+    queue_->cancel_waiting(*this, generation);
   return true;
 }
 

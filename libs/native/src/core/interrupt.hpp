@@ -15,11 +15,31 @@ namespace mayfly {
 // publishes `running_`, then reads `cancel_` before each entry. Both orders are sequentially consistent, so either
 // the slot thread sees the stamp or kill() sees the run and its signal ends it (kick.cc). A stamp of a finished
 // generation equals no later one: a kill never reaches a later call.
+// A run that has not come to 2 may wait behind other guests of its slot: kill() takes it off the queue, under the
+// queue's lock, and it settles there and then. One that the slot's thread has just taken is found at 3.
 
-/** The part of a VM that may be used at any time from any thread. It takes no lock. */
+class Interrupt;
+
+/** Where runs wait for their thread: what kill() needs of a slot. */
+class RunQueue {
+ public:
+  virtual ~RunQueue() = default;
+  /**
+   * Takes a killed call's run off the queue, where it waits behind other guests: it settles as cancelled. Any thread.
+   * No-op when it is not there: it runs, has ended, or is another call's.
+   */
+  virtual void cancel_waiting(const Interrupt& interrupt, uint64_t generation) = 0;
+};
+
+/**
+ * The part of a VM that may be used at any time from any thread. The one lock that it takes is that of the slot's
+ * queue, which nobody holds for longer than it takes to look through it.
+ */
 class Interrupt {
  public:
-  explicit Interrupt(std::shared_ptr<KickTarget> target) noexcept : target_(std::move(target)) {}
+  /** `queue`: none where runs are not queued. */
+  explicit Interrupt(std::shared_ptr<KickTarget> target, std::shared_ptr<RunQueue> queue = nullptr) noexcept
+      : target_(std::move(target)), queue_(std::move(queue)) {}
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
@@ -55,6 +75,7 @@ class Interrupt {
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> dropped_{false};
   const std::shared_ptr<KickTarget> target_;
+  const std::shared_ptr<RunQueue> queue_;
 };
 
 }  // namespace mayfly

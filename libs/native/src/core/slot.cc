@@ -25,18 +25,42 @@ void Slot::post(Job job) {
   notify();
 }
 
+template <typename Matches>
+std::optional<Slot::Job> Slot::take_off(Matches&& matches) {
+  const auto found = std::find_if(queue_.begin(), queue_.end(), matches);
+  if (found == queue_.end()) return std::nullopt;
+  Job job = std::move(*found);
+  queue_.erase(found);
+  return job;
+}
+
+void Slot::cancel_waiting(const Interrupt& interrupt, uint64_t generation) {
+  std::optional<Job> job;  // outlives the lock: it may hold the last reference to its VM
+  const std::lock_guard lock(mutex_);
+  if (stopping_.load(std::memory_order_relaxed)) return;
+  job = take_off([&](const Job& each) {
+    return each.op == OpKind::Run && each.vm->interrupt().get() == &interrupt && each.vm->is_run_of(generation);
+  });
+  if (job) services_.completions.push(job->vm->cancel_queued(OpKind::Run, 0));
+}
+
+bool Slot::revoke(const Vm& vm) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_.load(std::memory_order_relaxed)) return false;
+  const auto job = take_off([&](const Job& each) { return each.op == OpKind::Run && each.vm.get() == &vm; });
+  if (!job) return false;
+  services_.completions.push(job->vm->cancel_queued(OpKind::Run, answer_flags::kByRevoke));
+  return true;
+}
+
 bool Slot::close(const std::shared_ptr<Vm>& vm) {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_.load(std::memory_order_relaxed)) return false;
     // A VM can be both, queued and current: its last job has completed but not yet left the thread.
-    const auto job = std::find_if(queue_.begin(), queue_.end(), [&](const Job& each) { return each.vm == vm; });
-    if (job != queue_.end()) {
-      const OpKind op = job->op;
-      queue_.erase(job);
-      // Before the close can complete: completions of a VM come in the order of its operations.
-      services_.completions.push(vm->cancel_queued(op));
-    }
+    const auto job = take_off([&](const Job& each) { return each.vm == vm; });
+    // Before the close can complete: completions of a VM come in the order of its operations.
+    if (job) services_.completions.push(vm->cancel_queued(job->op, 0));
     if (current_ == vm.get()) {
       queue_.push_front({vm, OpKind::Close, nullptr});
       return true;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "completion.hpp"
@@ -33,7 +34,7 @@ struct SlotServices {
  * A thread on which VMs run, `mf-slot-N`, with a short queue: when a run settles, the next one starts without a
  * return to the caller. A VM stays with its slot for life. As many calls run at once as there are slots.
  */
-class Slot {
+class Slot final : public RunQueue {
  public:
   struct Job {
     std::shared_ptr<Vm> vm;
@@ -42,7 +43,7 @@ class Slot {
   };
 
   Slot(uint32_t index, SlotServices services);
-  ~Slot() { stop(); }
+  ~Slot() override { stop(); }
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
@@ -54,6 +55,12 @@ class Slot {
    * @returns whether the slot does it: not once it is stopping, since the engine then frees all VMs.
    */
   bool close(const std::shared_ptr<Vm>& vm);
+  void cancel_waiting(const Interrupt& interrupt, uint64_t generation) override;
+  /**
+   * Takes a run that begins a call off the queue, for its caller, who makes the call elsewhere. Caller's thread.
+   * @returns false when it is not there: it has begun, and stays.
+   */
+  bool revoke(const Vm& vm);
   const std::shared_ptr<KickTarget>& kick_target() const noexcept { return kick_target_; }
 
   bool stopping() const noexcept { return stopping_.load(std::memory_order_seq_cst); }
@@ -78,6 +85,9 @@ class Slot {
   void notify() noexcept;
   void execute(Job job, const SlotTools& tools);
   void free(const std::shared_ptr<Vm>& vm);
+  /** Takes the first queued job that `matches` out of the queue. mutex_ is held. */
+  template <typename Matches>
+  std::optional<Job> take_off(Matches&& matches);
   Completion create(const Job& job);
 
   const uint32_t index_;

@@ -18,7 +18,7 @@ Vm::Vm(uint32_t id, std::shared_ptr<Slot> slot, std::unique_ptr<GuestMemory> mem
     : id_(id),
       slot_(std::move(slot)),
       plan_(memory->shared_plan()),
-      interrupt_(std::make_shared<Interrupt>(slot_->kick_target())) {
+      interrupt_(std::make_shared<Interrupt>(slot_->kick_target(), slot_)) {
   body_.memory = std::move(memory);
   block_ = std::make_unique<VmBlock>(*plan_);
   slot_->adopt();
@@ -106,6 +106,12 @@ void Vm::post_restore(std::shared_ptr<const Snapshot> snapshot) {
     throw KvmError(ErrorCode::SnapshotMismatch, "the snapshot was taken of a VM of another plan");
   slot_->post({shared_from_this(), OpKind::Restore, std::move(snapshot)});
   busy_ = true;
+}
+
+bool Vm::revoke() {
+  // The block is this thread's until the run is taken, and only read by the slot's then.
+  if (closed_ || !busy_ || (block_->request().flags & request_flags::kStartsCall) == 0) return false;
+  return slot_->revoke(*this);
 }
 
 bool Vm::close(bool notify) {
@@ -255,12 +261,18 @@ uint64_t Vm::deadline_for(const Request& request) {
   return call_deadline_ns_;
 }
 
-Completion Vm::cancel_queued(OpKind op) {
+Completion Vm::cancel_queued(OpKind op, uint32_t flags) {
   Completion completion{shared_from_this(), op, ErrorCode::None, 0, {}, nullptr, 0};
   if (op == OpKind::Run) {
+    // A guest whose call was killed does not go on from where it stands.
+    if (flags != answer_flags::kByRevoke) resumable_ = false;
     Answer& answer = block_->answer();
     answer = Answer{};
     answer.exit = ExitKind::Cancelled;
+    answer.flags = flags;
+    answer.posted_ns = static_cast<double>(posted_ns_);
+    answer.taken_ns = answer.restored_ns = answer.entered_ns = answer.left_ns = answer.answered_ns =
+        static_cast<double>(monotonic_ns());
   } else {
     completion.status = ErrorCode::Closed;
     completion.text = "the VM was closed before the operation began";

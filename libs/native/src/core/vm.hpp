@@ -47,6 +47,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   uint32_t id() const noexcept { return id_; }
   /** Of the slot that all of its operations run on. */
   uint32_t slot_index() const noexcept;
+  Slot& slot() const noexcept { return *slot_; }
   const Plan& plan() const noexcept { return *plan_; }
   const std::shared_ptr<Interrupt>& interrupt() const noexcept { return interrupt_; }
 
@@ -62,6 +63,11 @@ class Vm : public std::enable_shared_from_this<Vm> {
   /** @throws also SnapshotMismatch. */
   void post_restore(std::shared_ptr<const Snapshot> snapshot);
   void end_call() noexcept { interrupt_->end_call(); }
+  /**
+   * Takes back a run that begins a call and has not begun itself: it settles as cancelled (kByRevoke), the VM as it
+   * was. @returns false when it has begun, or when there is none: then nothing changes.
+   */
+  bool revoke();
   /**
    * Kills what runs and frees the VM. Idempotent. `notify`: whether a Close completion is wanted.
    * @returns whether one will come: not for a second close, nor when the engine is stopping and frees all itself.
@@ -89,8 +95,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
   Completion restore(std::shared_ptr<const Snapshot> snapshot);
 
   // Whoever took the VM's job from the slot's queue, or found none there.
-  /** How an operation ends that never began. */
-  Completion cancel_queued(OpKind op);
+  /** How an operation ends that never began. `flags`: of a run's answer. */
+  Completion cancel_queued(OpKind op, uint32_t flags);
+  /** Whether the run that is posted belongs to this call. */
+  bool is_run_of(uint64_t generation) const noexcept { return run_generation_ == generation; }
   /** Takes the body out; the VM is dropped. */
   VmBody release() noexcept;
   bool wants_close_notice() const noexcept { return close_notice_; }

@@ -151,6 +151,18 @@ TEST("a VM that nobody closed goes with its last reference once it is abandoned"
   CHECK(left.expired());
 }
 
+TEST("engines of one process kick by the same signal or by different ones") {
+  SyncClient one({.signal_offset = 3}), same({.signal_offset = 3}), other({.signal_offset = 4});
+  for (SyncClient* client : {&one, &same, &other}) {
+    auto vm = make_vm(*client, forever());
+    RequestBuilder request;
+    request.entry(entry_at()).starts_call();
+    vm->post_run(request.bytes());
+    CHECK(vm->interrupt()->kill());
+    CHECK(client->next().vm->answer().exit == ExitKind::Cancelled);
+  }
+}
+
 TEST("options out of their range are refused by name") {
   CHECK(code_of([] { SyncClient client({.slots = 0}); }) == ErrorCode::Option);
   CHECK(code_of([] { SyncClient client({.slots = 257}); }) == ErrorCode::Option);

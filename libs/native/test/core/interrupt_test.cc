@@ -12,6 +12,7 @@ using namespace mayfly::test;
 
 GUEST(spin, "1: jmp 1b")
 GUEST(count_down, "1: dec %rdi; jnz 1b; hlt")
+GUEST(count_up, "mov $0x200000, %eax; incq (%rax); hlt")
 GUEST(out_then_halt, "out %al, $0x65; hlt")
 // Faults without end: #AC is cleared and resumed each time.
 GUEST(fault_loop, "mov $0x200000, %eax; 1: pushfq; orl $0x40000, (%rsp); popfq; movl $1, 1(%rax); jmp 1b")
@@ -34,18 +35,104 @@ TEST("kill ends a spinning guest, and the next call runs") {
   }
 }
 
-TEST("kill before the run is taken cancels it") {
+TEST("a kill of a call that waits behind another settles it at once, and its VM goes on") {
   SyncClient client;
   auto busy = make_vm(client, spin());
-  auto queued = make_vm(client, spin());
+  auto waiting = make_vm(client, count_up());
   RequestBuilder request;
   request.entry(entry_at()).starts_call();
   busy->post_run(request.bytes());
-  queued->post_run(request.bytes());
-  CHECK(queued->interrupt()->kill());
+  waiting->post_run(request.bytes());
+  CHECK(waiting->interrupt()->kill());
+  CHECK(client.next().vm == waiting);  // the other one still spins
+  CHECK(waiting->answer().exit == ExitKind::Cancelled);
+  CHECK_EQ(waiting->answer().flags, 0u);
+  CHECK_EQ(waiting->answer().exits, 0u);
+  CHECK(waiting->answer().posted_ns > 0 && waiting->answer().taken_ns >= waiting->answer().posted_ns);
+  waiting->end_call();
   CHECK(busy->interrupt()->kill());
-  for (int i = 0; i < 2; i++) CHECK(client.next().vm->answer().exit == ExitKind::Cancelled);
-  CHECK_EQ(queued->answer().exits, 0u);
+  CHECK(client.next().vm == busy);
+  CHECK_EQ(read_u64(*waiting, kData), 0u);
+  CHECK(enter(client, *waiting).exit == ExitKind::Halt);
+  CHECK_EQ(read_u64(*waiting, kData), 1u);
+}
+
+TEST("a kill of an earlier call leaves the run alone that waits now") {
+  SyncClient client;
+  auto busy = make_vm(client, spin());
+  auto waiting = make_vm(client, count_up());
+  enter(client, *waiting);
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call();
+  busy->post_run(request.bytes());
+  waiting->post_run(request.bytes());
+  waiting->slot().cancel_waiting(*waiting->interrupt(), waiting->interrupt()->generation() - 1);
+  CHECK(busy->interrupt()->kill());
+  for (int i = 0; i < 2; i++) client.next();
+  CHECK(waiting->answer().exit == ExitKind::Halt);
+}
+
+TEST("revoke takes back a call that waits, and its VM is as it was") {
+  SyncClient client;
+  auto busy = make_vm(client, spin());
+  auto waiting = make_vm(client, count_up());
+  CHECK(!waiting->revoke());
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call();
+  busy->post_run(request.bytes());
+  waiting->post_run(request.bytes());
+  CHECK(waiting->revoke());
+  CHECK(!waiting->revoke());
+  CHECK(client.next().vm == waiting);
+  CHECK(waiting->answer().exit == ExitKind::Cancelled);
+  CHECK_EQ(waiting->answer().flags, answer_flags::kByRevoke);
+  waiting->end_call();
+  CHECK(busy->interrupt()->kill());
+  client.next();
+  CHECK(enter(client, *waiting).exit == ExitKind::Halt);
+  CHECK_EQ(read_u64(*waiting, kData), 1u);
+}
+
+TEST("revoke refuses a run that goes on with a call, and one outside a call") {
+  SyncClient client;
+  auto busy = make_vm(client, spin());
+  auto in_call = make_vm(client, out_then_halt());
+  auto outside = make_vm(client, count_up());
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call();
+  CHECK(client.run(*in_call, request).exit == ExitKind::IoOut);
+  busy->post_run(request.bytes());
+  in_call->post_run(RequestBuilder().bytes());
+  RequestBuilder no_call;
+  outside->post_run(no_call.entry(entry_at()).bytes());
+  CHECK(!in_call->revoke());
+  CHECK(!outside->revoke());
+  CHECK(busy->interrupt()->kill());
+  for (int i = 0; i < 3; i++) client.next();
+  CHECK(in_call->answer().exit == ExitKind::Halt);
+  CHECK(outside->answer().exit == ExitKind::Halt);
+}
+
+TEST("a revoke at any moment takes the call back whole or not at all") {
+  SyncClient client;
+  auto vm = make_vm(client, count_up());
+  std::mt19937 random(9);
+  uint64_t ran = 0, taken_back = 0;
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call();
+  for (int i = 0; i < 20'000; i++) {
+    vm->post_run(request.bytes());
+    const uint64_t until = monotonic_ns() + random() % 20'000;
+    while (monotonic_ns() < until) {
+    }
+    const bool revoked = vm->revoke();
+    client.next();
+    CHECK(vm->answer().exit == (revoked ? ExitKind::Cancelled : ExitKind::Halt));
+    (revoked ? taken_back : ran)++;
+    vm->end_call();
+  }
+  CHECK_EQ(read_u64(*vm, kData), ran);
+  CHECK(ran > 0 && taken_back > 0);
 }
 
 TEST("kill during a host function cancels the next entry of the call, at once") {
