@@ -1,4 +1,5 @@
 import { hostFindings } from './doctor/host.mjs';
+import { jailFindings } from './doctor/jail.mjs';
 import { kvmFindings } from './doctor/kvm.mjs';
 import { redisFindings } from './doctor/redis.mjs';
 import { main, say } from './lib/console.mjs';
@@ -10,7 +11,7 @@ const MARK = { ok: 'ok      ', note: 'note    ', warn: 'warning ', missing: 'MIS
  * serves tenants who do not trust each other, `note` is a fact to know. Exit code 1 when something is missing.
  */
 await main(async () => {
-  const findings = [...kvmFindings(), ...hostFindings(), ...(await redisFindings())];
+  const findings = [...kvmFindings(), ...hostFindings(), ...jailFindings(), ...(await redisFindings())];
   for (const { level, what, advice } of findings) {
     say(`${MARK[level]} ${what}`);
     if (advice) say(`           ${advice}`);

@@ -1,5 +1,7 @@
 // Jails a process of its own as a worker jails a cell, and prints how that turned out, a line a layer:
 //   <layer> <in-place | refused | not-asked> <text>
+// With `--hold` it then names the jailed process (`pid N`), which stays until standard input ends: so that tests can
+// look at it from outside. With `--no-user` the process keeps its spawner's user.
 // With `--lists`: the system calls and KVM numbers that a serving cell may use, a line each.
 // Exit code: 0 told, 70 the jail contradicts itself, 71 a process cannot be started at all.
 
@@ -8,8 +10,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -36,16 +40,24 @@ constexpr int kTold = 0;
 constexpr int kContradiction = 70;
 constexpr int kNoProcess = 71;
 
-int inside(uid_t uid) {
+int inside(uid_t uid_base) {
   static constexpr FdKind kKinds[] = {FdKind::ControlSocket, FdKind::LogPipe, FdKind::LogPipe, FdKind::EventFd,
                                       FdKind::SealedMemory};
   JailPlan plan;
   plan.descriptors = kKinds;
-  plan.uid = uid;
+  plan.uid_base = uid_base;
   prepare_allocator();
   JailReport report = enter_jail(plan);
   report[Layer::Seccomp] = install_thread_filter(ThreadKind::Control, SIGRTMIN);
-  return ::write(kControl, &report, sizeof report) == sizeof report ? kTold : kContradiction;
+  if (::write(kControl, &report, sizeof report) != sizeof report) return kContradiction;
+  // Until the other end is closed.
+  char byte;
+  iovec part{&byte, sizeof byte};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  static_cast<void>(::recvmsg(kControl, &message, 0));
+  ::_exit(kTold);
 }
 
 UniqueFd sealed_memory() {
@@ -56,7 +68,7 @@ UniqueFd sealed_memory() {
   return memory;
 }
 
-int outside(const char* uid) {
+int outside(bool hold, uid_t uid_base) {
   char self[4096];
   const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self - 1);
   if (length < 0) throw std::system_error(errno, std::generic_category(), "/proc/self/exe");
@@ -74,7 +86,8 @@ int outside(const char* uid) {
   const UniqueFd memory = sealed_memory();
 
   const int fds[] = {theirs.get(), log_write.get(), log_write.get(), event.get(), memory.get()};
-  const char* const arguments[] = {"mayfly-jail-check", kInside, uid, nullptr};
+  const std::string base = std::to_string(uid_base);
+  const char* const arguments[] = {"mayfly-jail-check", kInside, base.c_str(), nullptr};
   const Spawned child = spawn_jailed({self, arguments, fds});
   theirs.reset();
   log_write.reset();
@@ -96,6 +109,11 @@ int outside(const char* uid) {
                                                         : "refused";
     std::printf("%s %s %s\n", layer_name(layer), word, describe_layer(report, layer).c_str());
   }
+  if (hold) {
+    std::printf("pid %d\n", child.pid);
+    std::fflush(stdout);
+    while (std::getchar() != EOF) continue;
+  }
   return kTold;
 }
 
@@ -108,11 +126,13 @@ int print_lists() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string mode = argc > 1 ? argv[1] : "";
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const auto has = [&](const char* word) { return std::find(words.begin(), words.end(), word) != words.end(); };
   try {
-    if (mode == kInside && argc > 2) return inside(static_cast<uid_t>(std::strtoul(argv[2], nullptr, 10)));
-    if (mode == "--lists") return print_lists();
-    return outside(argc > 1 ? argv[1] : "0");
+    if (words.size() == 2 && words[0] == kInside)
+      return inside(static_cast<uid_t>(std::strtoul(words[1].c_str(), nullptr, 10)));
+    if (has("--lists")) return print_lists();
+    return outside(has("--hold"), has("--no-user") ? 0 : kDefaultUidBase);
   } catch (const JailError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return kContradiction;

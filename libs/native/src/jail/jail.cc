@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include "descriptors.hpp"
 #include "mounts.hpp"
@@ -52,6 +53,16 @@ int set_limits(const JailPlan& plan) noexcept {
   return refused;
 }
 
+/** This process as the host counts it: /proc is still the host's, and tells its own number of "self". */
+uid_t process_id_of_host() {
+  char target[32] = {};
+  const ssize_t length = ::readlink("/proc/self", target, sizeof target - 1);
+  uid_t id = 0;
+  const auto [end, error] = std::from_chars(target, target + std::max<ssize_t>(length, 0), id);
+  if (error != std::errc() || id == 0) throw JailError("/proc/self is not a process");
+  return id;
+}
+
 void raise_oom_score(const UniqueFd& process_directory) noexcept {
   const UniqueFd file(::openat(process_directory.get(), "oom_score_adj", O_WRONLY | O_CLOEXEC));
   // Without it the kernel may choose the worker: worse, but no hole.
@@ -70,6 +81,7 @@ JailReport enter_jail(const JailPlan& plan) {
 
   UniqueFd process_directory(::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!process_directory) throw JailError("/proc is not mounted");
+  const uid_t process_id = process_id_of_host();
   raise_oom_score(process_directory);
 
   report[Layer::MountNamespace] = empty_root();
@@ -77,7 +89,7 @@ JailReport enter_jail(const JailPlan& plan) {
   report[Layer::IpcNamespace] = separate(CLONE_NEWIPC);
   report[Layer::UtsNamespace] = separate(CLONE_NEWUTS);
   report[Layer::Limits] = set_limits(plan);
-  if (plan.uid != 0) report[Layer::OwnUser] = become_user(plan.uid);
+  if (plan.uid_base != 0) report[Layer::OwnUser] = become_user(plan.uid_base + process_id % kUids);
   report[Layer::UserNamespace] = enter_user_namespace(process_directory);
   process_directory.reset();
   // Counted for a user of a namespace; without either it would count the worker's own tasks.

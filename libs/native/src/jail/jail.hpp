@@ -20,11 +20,19 @@ enum class FdKind : uint8_t {
   LogPipe,        // the writing end of a pipe
 };
 
+/** From here on neither users, containers nor systemd's dynamic users have theirs (systemd.io/UIDS-GIDS). */
+inline constexpr uid_t kDefaultUidBase = 0x70000000;
+/** Process ids are below it on every 64-bit Linux. */
+inline constexpr uid_t kUids = 1u << 22;
+
 struct JailPlan {
   /** Kinds of the descriptors 0, 1, 2, …; every higher number is closed. */
   std::span<const FdKind> descriptors;
-  /** uid and gid outside; 0: keep the spawner's, because it may not change it. */
-  uid_t uid = 0;
+  /**
+   * First of the users and groups that cells become: a cell takes this plus its process id, as the host counts it, so
+   * that no two that live have the same. 0: it keeps its spawner's, which a cell of root never should.
+   */
+  uid_t uid_base = kDefaultUidBase;
   /** RLIMIT_NPROC: threads of the cell and one kernel task a VM (kvm-facts). */
   uint64_t max_tasks = 64;
   /** RLIMIT_NOFILE: two a VM, one a snapshot, and the inherited. */

@@ -47,8 +47,9 @@ void write_map(const UniqueFd& directory, const char* name, const std::string& t
 
 int become_user(uid_t uid) {
   const auto gid = static_cast<gid_t>(uid);
-  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
+  // First what is refused without a trace where there is no right to it.
   if (::setgroups(0, nullptr) != 0) return errno;
+  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
   if (::setresgid(gid, gid, gid) != 0 || ::setresuid(uid, uid, uid) != 0) {
     const int refused = errno;
     // Half a change of user is none.
