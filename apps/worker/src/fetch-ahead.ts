@@ -12,7 +12,7 @@ import {
   type WorkerOptions,
 } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { corkForTurn } from './reply/write-turn.js';
+import { corkForCompany, corkForTurn } from './reply/write-turn.js';
 
 /**
  * DESIGN: BullMQ's worker waits for a marker (BZPOPMIN), then asks for the job that it announces: two round trips in
@@ -89,6 +89,8 @@ class FetchAheadBackend extends RedisQueueBackend {
     } finally {
       this.#waiting = undefined;
     }
+    // What waited for this leaves beside the next wait, when the job that came has been started.
+    if (this.#redis.stream) corkForTurn(this.#redis.stream);
     // Whatever ended the wait, what is known of the queue is known now.
     return { member: '0', score: 0 };
   }
@@ -127,7 +129,10 @@ class FetchAheadBackend extends RedisQueueBackend {
     return isEmpty ? NO_JOB : super.moveToActive(token, name);
   }
 
-  /** While a fetch waits in Redis, a job that ends needs not ask for the next one. */
+  /**
+   * While a fetch waits in Redis, a job that ends needs not ask for the next one, and nobody waits for its end: where
+   * calls follow each other it is written when the next one has come, out of that one's way.
+   */
   override moveToCompleted<T, R, N extends string>(
     job: MinimalJob<T, R, N>,
     value: R,
@@ -135,7 +140,10 @@ class FetchAheadBackend extends RedisQueueBackend {
     token: string,
     fetchNext: boolean,
   ) {
-    return super.moveToCompleted(job, value, remove, token, fetchNext && this.#waiting === undefined);
+    const isWaiting = this.#waiting !== undefined;
+    const { stream } = this.#redis;
+    if (stream) (isWaiting ? corkForCompany : corkForTurn)(stream);
+    return super.moveToCompleted(job, value, remove, token, fetchNext && !isWaiting);
   }
 
   /** Ends a wait so that a job which it fetches in this moment arrives, and runs, instead of being lost. */

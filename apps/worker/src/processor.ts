@@ -13,6 +13,7 @@ import type { Lane, Permits } from './permits.js';
 import type { GuestCallReport } from './pool/guest-image.js';
 import type { Lease, SandboxPool } from './pool/sandbox-pool.js';
 import type { Delivery, Settlement } from './reply/delivery.js';
+import type { ReplyPace } from './reply/reply-connection.js';
 import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
 
 /** What the processor knows of a queue's job. */
@@ -37,7 +38,7 @@ export interface ProcessorDeps {
   readonly pool: Pick<SandboxPool, 'prepare' | 'lease'>;
   readonly permits: Permits;
   readonly blobs: Pick<BlobStore, 'get'>;
-  readonly delivery: Pick<Delivery, 'deliver' | 'settled'>;
+  readonly delivery: Pick<Delivery, 'deliver' | 'leave' | 'settled'>;
   /** Host faults, with their whole chain. */
   readonly onHostFault: (error: unknown, invocationId: string) => void;
 }
@@ -48,6 +49,7 @@ interface Call {
   readonly item: InvocationItem;
   readonly facts: InvocationFacts;
   readonly reply: ParsedJob['reply'];
+  readonly pace: ReplyPace;
   readonly signal: AbortSignal;
 }
 
@@ -92,11 +94,13 @@ export class Processor {
           item,
           facts: this.#facts(job, parsed, item, takenAt),
           reply: parsed.reply,
+          pace: items.length > 1 ? 'gathered' : 'at-once',
           signal,
         }),
       ),
       ...parsed.badItems.map((item) => this.#refuse(job, parsed, item, takenAt)),
     ]);
+    this.#deps.delivery.leave(parsed.reply);
 
     if (signal.aborted && signal.reason === 'lost')
       throw workerError('MAYFLY_ERR_JOB_LOST', 'another worker owns the job');
@@ -219,12 +223,18 @@ export class Processor {
     const problem = workerError('MAYFLY_ERR_JOB_MALFORMED', `item: ${item.problem}`);
     this.#deps.onHostFault(problem, item.invocationId);
     const facts = this.#facts(job, parsed, item, takenAt);
-    return this.#deliver({ job, reply: parsed.reply }, settleUnrun(facts, hostFault(problem)));
+    return this.#deliver(
+      { job, reply: parsed.reply, pace: 'at-once' },
+      settleUnrun(facts, hostFault(problem)),
+    );
   }
 
   /** A waiting caller has its answer from the reply; an async one only from the record, so that is waited for. */
-  async #deliver({ job, reply }: Pick<Call, 'job' | 'reply'>, settlement: Settlement): Promise<CallEnd> {
-    const kept = this.#deps.delivery.deliver(settlement, reply);
+  async #deliver(
+    { job, reply, pace }: Pick<Call, 'job' | 'reply' | 'pace'>,
+    settlement: Settlement,
+  ): Promise<CallEnd> {
+    const kept = this.#deps.delivery.deliver(settlement, reply, pace);
     if (job.lane === 'async') {
       const isKept = await kept.then(
         () => true,
@@ -244,7 +254,7 @@ export class Processor {
       version: ref.version,
       entrypoint: item.entrypoint,
       returns: item.returns,
-      ...(item.replyToken === undefined ? {} : { replyToken: item.replyToken }),
+      replyToken: item.replyToken,
       attempt: job.attempt,
       workerId: this.#deps.workerId,
       acceptedAtMs: item.acceptedAtMs,

@@ -27,7 +27,7 @@ export interface InvocationFacts {
   readonly version: number;
   readonly entrypoint: string;
   readonly returns: InvocationRecord['returns'];
-  readonly replyToken?: string;
+  readonly replyToken?: string | undefined;
   readonly attempt: number;
   readonly workerId: string;
   readonly acceptedAtMs: number;
@@ -47,26 +47,24 @@ const NO_USAGE: Usage = { exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' 
 /** A guest ran, to whatever end. */
 export function settleReport(facts: InvocationFacts, report: GuestCallReport, run: RunTimes): Settlement {
   const { phases } = report;
-  const acquireUs = (run.acquiredAt - facts.takenAt) * 1000 + phases.queuedUs;
-  const usage: Usage = {
-    exits: report.exits,
-    hostCalls: report.hostCalls,
-    dirtyPages: report.dirtyPages,
-    source: run.source,
-  };
-  const end = {
-    acquireUs,
+  const result = report.outcome === 'succeeded' ? encodeResult(report.value) : undefined;
+  const isTooLarge = result !== undefined && 'tooLarge' in result;
+  return settle(facts, {
+    outcome: isTooLarge ? 'protocol' : report.outcome,
+    detail: isTooLarge ? result.tooLarge : report.detail,
+    result: isTooLarge ? undefined : result?.result,
+    body: isTooLarge ? undefined : result?.body,
+    acquireUs: (run.acquiredAt - facts.takenAt) * 1000 + phases.queuedUs,
     restoreUs: phases.restoreUs,
     runUs: phases.runUs,
-    usage,
+    usage: {
+      exits: report.exits,
+      hostCalls: report.hostCalls,
+      dirtyPages: report.dirtyPages,
+      source: run.source,
+    },
     logTail: logTail(report),
-  };
-  if (report.outcome !== 'succeeded')
-    return settle(facts, { ...end, outcome: report.outcome, detail: report.detail });
-  const result = encodeResult(report.value);
-  return 'tooLarge' in result
-    ? settle(facts, { ...end, outcome: 'protocol', detail: result.tooLarge })
-    : settle(facts, { ...end, outcome: 'succeeded', ...result });
+  });
 }
 
 /** No call ran: the version cannot, or the host could not. */
@@ -75,7 +73,17 @@ export function settleUnrun(
   end: { readonly outcome: Outcome; readonly detail: OutcomeDetail; readonly logTail?: string },
 ): Settlement {
   const acquireUs = (performance.now() - facts.takenAt) * 1000;
-  return settle(facts, { logTail: '', ...end, acquireUs, restoreUs: 0, runUs: 0, usage: NO_USAGE });
+  return settle(facts, {
+    outcome: end.outcome,
+    detail: end.detail,
+    result: undefined,
+    body: undefined,
+    acquireUs,
+    restoreUs: 0,
+    runUs: 0,
+    usage: NO_USAGE,
+    logTail: end.logTail ?? '',
+  });
 }
 
 /** What a record says of a host fault: a known error by its code, and nothing of an unknown one. */
@@ -88,9 +96,9 @@ export function hostFault(error: unknown): { outcome: 'host-fault'; detail: Outc
 
 interface End {
   readonly outcome: Outcome;
-  readonly detail?: OutcomeDetail | undefined;
-  readonly result?: ResultRef;
-  readonly body?: Uint8Array;
+  readonly detail: OutcomeDetail | undefined;
+  readonly result: ResultRef | undefined;
+  readonly body: Uint8Array | undefined;
   readonly acquireUs: number;
   readonly restoreUs: number;
   readonly runUs: number;
@@ -98,22 +106,34 @@ interface End {
   readonly logTail: string;
 }
 
+/** Every call passes here: literals and assignments, since V8 builds objects from spreads the slow way. */
 function settle(facts: InvocationFacts, end: End): Settlement {
-  const { replyToken, takenAt, ...named } = facts;
   const finishedAtMs = Date.now();
-  const record: InvocationRecord = {
+  const record: Draft<InvocationRecord> = {
     v: 1,
-    ...named,
+    invocationId: facts.invocationId,
+    tenant: facts.tenant,
+    function: facts.function,
+    version: facts.version,
+    entrypoint: facts.entrypoint,
+    returns: facts.returns,
+    attempt: facts.attempt,
+    workerId: facts.workerId,
+    acceptedAtMs: facts.acceptedAtMs,
     outcome: end.outcome,
-    ...(end.detail === undefined ? {} : { detail: shortened(end.detail) }),
-    ...(end.result === undefined ? {} : { result: end.result }),
     timings: timings(facts, end, finishedAtMs),
     usage: end.usage,
     logTail: end.logTail,
     finishedAtMs,
   };
-  return { record, body: end.body ?? NOTHING, ...(replyToken === undefined ? {} : { replyToken }) };
+  if (end.detail !== undefined) record.detail = shortened(end.detail);
+  if (end.result !== undefined) record.result = end.result;
+  const settlement: Draft<Settlement> = { record, body: end.body ?? NOTHING };
+  if (facts.replyToken !== undefined) settlement.replyToken = facts.replyToken;
+  return settlement;
 }
+
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The phases add up to the total: what no other phase accounts for is the result's. */
 function timings(facts: InvocationFacts, end: End, finishedAtMs: number): Timings {
@@ -122,18 +142,18 @@ function timings(facts: InvocationFacts, end: End, finishedAtMs: number): Timing
   const queueUs = Math.max(0, (finishedAtMs - facts.acceptedAtMs) * 1000 - hereUs);
   const acquireUs = Math.min(end.acquireUs, hereUs);
   const resultUs = Math.max(0, hereUs - acquireUs - end.restoreUs - end.runUs);
-  const rounded = [queueUs, acquireUs, end.restoreUs, end.runUs, resultUs].map(Math.round) as Five;
-  return {
-    queueUs: rounded[0],
-    acquireUs: rounded[1],
-    restoreUs: rounded[2],
-    runUs: rounded[3],
-    resultUs: rounded[4],
-    totalUs: rounded[0] + rounded[1] + rounded[2] + rounded[3] + rounded[4],
+  const rounded = {
+    queueUs: Math.round(queueUs),
+    acquireUs: Math.round(acquireUs),
+    restoreUs: Math.round(end.restoreUs),
+    runUs: Math.round(end.runUs),
+    resultUs: Math.round(resultUs),
+    totalUs: 0,
   };
+  rounded.totalUs =
+    rounded.queueUs + rounded.acquireUs + rounded.restoreUs + rounded.runUs + rounded.resultUs;
+  return rounded;
 }
-
-type Five = [number, number, number, number, number];
 
 function shortened(detail: OutcomeDetail): OutcomeDetail {
   return { ...detail, message: startOf(detail.message, DETAIL_BYTES) };

@@ -19,12 +19,18 @@ const fail = defineErrors({
 class CollectedDelivery {
   readonly settlements: Settlement[] = [];
   readonly known = new Set<string>();
+  /** Settlements so far, whenever replies were let go. */
+  readonly left: number[] = [];
   isBroken = false;
   lookups = 0;
 
   async deliver(settlement: Settlement): Promise<void> {
     if (this.isBroken) throw new Error('Redis');
     this.settlements.push(settlement);
+  }
+
+  leave(): void {
+    this.left.push(this.settlements.length);
   }
 
   async settled(_tenant: string, ids: readonly string[]): Promise<Set<string>> {
@@ -58,6 +64,13 @@ function view(items: readonly InvocationItem[], overrides: Partial<JobView> = {}
 }
 
 const running = () => new AbortController().signal;
+
+test('what a job gathered is let go once, when its last call has ended', async () => {
+  const { delivery, processor } = setUp();
+  const items = ['a', 'b', 'c'].map((entrypoint) => invocationItem({ entrypoint }));
+  await processor.process(view(items), running());
+  expect(delivery.left).toEqual([3]);
+});
 
 test('each item of a job is settled on its own, whatever became of the others', async () => {
   const { images, delivery, processor } = setUp();

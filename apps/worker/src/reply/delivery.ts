@@ -4,12 +4,12 @@ import {
   encodeReplyFrame,
   type InvocationRecord,
   keys,
-  LIMITS,
   type ReplyAddress,
 } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
+import { RecordWriter } from './record-writer.js';
+import type { ReplyPace } from './reply-connection.js';
 import type { ReplyRouter } from './reply-router.js';
-import { corkForTurn } from './write-turn.js';
 
 /** An invocation that has ended: what is kept of it, and what answers its caller. */
 export interface Settlement {
@@ -22,7 +22,7 @@ export interface Settlement {
 
 export interface DeliveryDeps {
   /** The connection that completes jobs, too: what is sent on it arrives in order, so a completed job has its record. */
-  readonly redis: Pick<Redis, 'set' | 'publish' | 'exists' | 'stream'>;
+  readonly redis: Pick<Redis, 'set' | 'publish' | 'exists' | 'stream' | 'defineCommand'>;
   readonly blobs: Pick<BlobStore, 'put'>;
   readonly router: ReplyRouter;
   /** A record or reply that could not be delivered. */
@@ -35,40 +35,40 @@ export interface DeliveryDeps {
  */
 export class Delivery {
   readonly #deps: DeliveryDeps;
+  readonly #records: RecordWriter;
+  /** Beside the records: bytes that go into the blob store first, and replies through Redis. */
   readonly #pending = new Set<Promise<void>>();
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
+    this.#records = new RecordWriter(deps.redis, deps.onError);
   }
 
-  /** Resolves when the record is kept (by whoever came first); rejects when it cannot be. The reply does not wait. */
-  deliver(settlement: Settlement, reply: ReplyAddress | undefined): Promise<void> {
+  /**
+   * Resolves when the record is kept (by whoever came first); rejects when it cannot be. The reply does not wait.
+   * @param pace of the reply @defaultValue 'at-once'
+   */
+  deliver(
+    settlement: Settlement,
+    reply: ReplyAddress | undefined,
+    pace: ReplyPace = 'at-once',
+  ): Promise<void> {
     const { record, body, replyToken } = settlement;
     const json = JSON.stringify(record);
-    let isUnreachable = false;
-    let isKept = false;
-    const publish = () => {
-      if (replyToken === undefined || reply === undefined) return;
-      const message = `${replyToken} ${record.tenant} ${record.invocationId}`;
-      const published = this.#deps.redis.publish(channels.reply(reply.gatewayId), message);
-      this.#track(published, record).catch(() => undefined);
-    };
+    if (replyToken === undefined || reply === undefined) return this.#keep(record, json, body, false);
+    const viaRedis = () => this.#publish(reply.gatewayId, replyToken, record, kept);
+    if (reply.socketPath !== undefined)
+      this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), pace, viaRedis);
+    // Who waits has the answer from the reply, so the record waits for those of the same job.
+    const kept = this.#keep(record, json, body, true);
+    if (reply.socketPath === undefined) viaRedis();
+    return kept;
+  }
 
-    if (replyToken !== undefined && reply !== undefined) {
-      if (reply.socketPath === undefined) isUnreachable = true;
-      else
-        this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), () => {
-          isUnreachable = true;
-          if (isKept) publish();
-        });
-    }
-    return this.#track(
-      this.#keep(record, json, body).then(() => {
-        isKept = true;
-        if (isUnreachable) publish();
-      }),
-      record,
-    );
+  /** The calls of a job have ended: what was gathered goes. */
+  leave(reply: ReplyAddress | undefined): void {
+    if (reply?.socketPath !== undefined) this.#deps.router.leave(reply.socketPath);
+    this.#records.leave();
   }
 
   /** Which of these invocations have a record already. */
@@ -82,32 +82,48 @@ export class Delivery {
   /** Resolves once everything that was delivered has left or failed. */
   async flushed(): Promise<void> {
     await this.#deps.router.flushed();
-    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
+    await this.#records.flushed();
+    while (this.#pending.size > 0) {
+      await Promise.allSettled(this.#pending);
+      await this.#records.flushed();
+    }
   }
 
-  async #keep(record: InvocationRecord, json: string, body: Uint8Array): Promise<void> {
+  #keep(record: InvocationRecord, json: string, body: Uint8Array, isGathered: boolean): Promise<void> {
+    const { tenant, invocationId } = record;
+    const kept = { key: keys.record(tenant, invocationId), json, invocationId };
+    if (record.result?.kind !== 'blob') return this.#records.keep(kept, isGathered);
     // The bytes come before the record that names them.
-    if (record.result?.kind === 'blob') await this.#deps.blobs.put(record.tenant, body, { durable: false });
-    // NX: of two workers that ran the same invocation, the first one's outcome stands.
-    const key = keys.record(record.tenant, record.invocationId);
-    // The records of a turn, and the completion of their job, leave together.
-    if (this.#deps.redis.stream) corkForTurn(this.#deps.redis.stream);
-    await this.#deps.redis.set(key, json, 'PX', LIMITS.recordRetentionMs, 'NX');
+    const stored = this.#track(this.#deps.blobs.put(tenant, body, { durable: false }), invocationId);
+    return stored.then(() => this.#records.keep(kept, false));
   }
 
-  #track<T>(work: Promise<T>, record: InvocationRecord): Promise<void> {
+  /** Tells a gateway, once the record is kept, that it is there. */
+  #publish(gatewayId: string, replyToken: string, record: InvocationRecord, kept: Promise<void>): void {
+    const { tenant, invocationId } = record;
+    const message = `${replyToken} ${tenant} ${invocationId}`;
+    kept.then(
+      () => {
+        const published = this.#deps.redis.publish(channels.reply(gatewayId), message);
+        this.#track(published, invocationId).catch(() => undefined);
+      },
+      () => undefined,
+    );
+  }
+
+  #track(work: Promise<unknown>, invocationId: string): Promise<void> {
     const pending: Promise<void> = work.then(
       () => undefined,
       (error) => {
-        this.#deps.onError(error, record.invocationId);
+        this.#deps.onError(error, invocationId);
         throw error;
       },
     );
     this.#pending.add(pending);
-    pending.then(
-      () => this.#pending.delete(pending),
-      () => this.#pending.delete(pending),
-    );
+    const forget = () => {
+      this.#pending.delete(pending);
+    };
+    pending.then(forget, forget);
     return pending;
   }
 }

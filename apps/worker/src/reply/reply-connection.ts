@@ -1,5 +1,5 @@
 import { createConnection, type Socket } from 'node:net';
-import { corkForTurn } from './write-turn.js';
+import { corkForCompany, corkForTurn, isCorked, writeNow } from './write-turn.js';
 
 /** What may wait for a gateway that does not read: beyond this, replies take the other way. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
@@ -7,8 +7,13 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const RETRY_AFTER_MS = 500;
 
 /**
- * One persistent connection to a gateway's reply socket. The frames of one turn of the event loop leave in one write.
- * It connects when it is first needed and again after a failure.
+ * `at-once`: a frame whose caller has nobody to wait for. What else is sent in the same turn leaves in one write after
+ * it. `gathered`: others are about to follow; it waits for `leave`, or a millisecond.
+ */
+export type ReplyPace = 'at-once' | 'gathered';
+
+/**
+ * One persistent connection to a gateway's reply socket. It connects when it is first needed and again after a failure.
  */
 export class ReplyConnection {
   readonly #socketPath: string;
@@ -27,19 +32,26 @@ export class ReplyConnection {
   }
 
   /** Sends a frame. `onFailure` is called, at most once and never from within `send`, when it did not leave. */
-  send(frame: Buffer, onFailure: () => void): void {
+  send(frame: Buffer, pace: ReplyPace, onFailure: () => void): void {
     const socket = this.#open();
     if (socket === undefined || socket.writableLength > MAX_WAITING_BYTES) {
       process.nextTick(onFailure);
       return;
     }
-    corkForTurn(socket);
+    if (pace === 'gathered') corkForCompany(socket);
+    else if (isCorked(socket)) corkForTurn(socket);
     this.#unwritten += 1;
     socket.write(frame, (error) => {
       this.#unwritten -= 1;
       if (error) onFailure();
       if (this.#unwritten === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
     });
+    if (pace === 'at-once') corkForTurn(socket);
+  }
+
+  /** Sends what was gathered. */
+  leave(): void {
+    if (this.#socket) writeNow(this.#socket);
   }
 
   /** Resolves once every frame has left or failed. */

@@ -1,4 +1,4 @@
-import { ReplyConnection } from './reply-connection.js';
+import { ReplyConnection, type ReplyPace } from './reply-connection.js';
 
 /** Gateways that are connected at once; a further one takes the place of one that has nothing to write. */
 const MAX_CONNECTIONS = 64;
@@ -8,10 +8,15 @@ export class ReplyRouter {
   readonly #connections = new Map<string, ReplyConnection>();
 
   /** As `ReplyConnection.send`. */
-  send(socketPath: string, frame: Buffer, onFailure: () => void): void {
+  send(socketPath: string, frame: Buffer, pace: ReplyPace, onFailure: () => void): void {
     const connection = this.#connections.get(socketPath) ?? this.#add(socketPath);
-    if (connection) connection.send(frame, onFailure);
+    if (connection) connection.send(frame, pace, onFailure);
     else process.nextTick(onFailure);
+  }
+
+  /** Sends what was gathered for a gateway. */
+  leave(socketPath: string): void {
+    this.#connections.get(socketPath)?.leave();
   }
 
   /** Resolves once every frame has left or failed. */

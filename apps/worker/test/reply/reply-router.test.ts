@@ -26,7 +26,7 @@ const unexpected = () => {
 /** Sends and tells whether the frame failed. */
 async function sent(socketPath: string, bytes: Buffer): Promise<'left' | 'failed'> {
   let end: 'left' | 'failed' = 'left';
-  router.send(socketPath, bytes, () => {
+  router.send(socketPath, bytes, 'at-once', () => {
     end = 'failed';
   });
   await router.flushed();
@@ -35,21 +35,34 @@ async function sent(socketPath: string, bytes: Buffer): Promise<'left' | 'failed
 }
 
 test('frames arrive whole and in order over one connection', async () => {
-  for (let number = 0; number < 500; number += 1)
-    router.send(server.socketPath, frame(number, 'x'.repeat(number * 7)), unexpected);
+  for (let number = 0; number < 500; number += 1) {
+    const pace = number % 2 === 0 ? 'at-once' : 'gathered';
+    router.send(server.socketPath, frame(number, 'x'.repeat(number * 7)), pace, unexpected);
+  }
   await server.received(500);
   expect(numbers()).toEqual(Array.from({ length: 500 }, (_, number) => number));
   expect(server.replies[499]?.body.byteLength).toBe(499 * 7);
   expect(server.connections).toBe(1);
 });
 
-test('the frames of one turn leave together', async () => {
-  router.send(server.socketPath, frame(0), unexpected);
+const send = (number: number, pace: 'at-once' | 'gathered') =>
+  router.send(server.socketPath, frame(number), pace, unexpected);
+
+test('gathered frames that nobody lets go leave by themselves', async () => {
+  send(1, 'gathered');
   await server.received(1);
-  const before = server.chunks;
-  for (let number = 1; number <= 16; number += 1) router.send(server.socketPath, frame(number), unexpected);
-  await server.received(17);
-  expect(server.chunks - before).toBe(1);
+  send(2, 'gathered');
+  await server.received(2);
+  expect(numbers()).toEqual([1, 2]);
+});
+
+test('a gathered frame goes before one that leaves at once after it', async () => {
+  send(0, 'at-once');
+  await server.received(1);
+  send(1, 'gathered');
+  send(2, 'at-once');
+  await server.received(3);
+  expect(numbers()).toEqual([0, 1, 2]);
 });
 
 test('a socket that is not there fails the frame', async () => {
