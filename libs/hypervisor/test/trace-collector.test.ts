@@ -227,6 +227,20 @@ describe('hostile batches', () => {
     expect(dropped.batches).toBe(6);
   });
 
+  test('with a span whose fields are malformed do not open it', () => {
+    const bytes = encodeTraceBatch([
+      { kind: 'open', id: 1n, name: 'n', target: 't', tsc: 0n, fields: [['key', 'value']] },
+    ]);
+    // The length of the text `value`.
+    bytes[Buffer.from(bytes).indexOf('value') - 1] = 0xff;
+    const collector = new TraceCollector();
+    collector.addRun(run());
+    collector.addBatch(bytes);
+    const { spans, dropped } = collector.finish();
+    expect(spans).toEqual([]);
+    expect(dropped.batches).toBe(1);
+  });
+
   test('beyond the number and size that a call may bring are not read', () => {
     const collector = new TraceCollector();
     collector.addRun(run());

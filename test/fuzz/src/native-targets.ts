@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 export const NATIVE_TARGETS = [
   { name: 'decoder', program: 'decoder-fuzz' },
   { name: 'page-walk', program: 'walk-fuzz' },
+  { name: 'outbox', program: 'outbox-fuzz' },
 ] as const;
 
 /** Beyond its time, a program hangs. */

@@ -1,5 +1,5 @@
 import { DEFAULT_MEMORY, encodeReply, type InvocationRecord, type TypedValue } from '@mayfly/contracts';
-import { buildElf } from '@mayfly/hypervisor/testing';
+import { buildElf, encodeTraceBatch } from '@mayfly/hypervisor/testing';
 import { encodeFunctionCall } from '../../../libs/hypervisor/dist/codec/function-call.js';
 import { encodeFunctionCallAnswer } from '../../../libs/hypervisor/dist/codec/function-call-result.js';
 import { encodeSizePrefixed } from '../../../libs/hypervisor/dist/codec/shared-builder.js';
@@ -75,6 +75,29 @@ writeCorpus(
 
 writeCorpus('log', 'warning', logRecord('late', LogLevel.Warning, 12));
 writeCorpus('log', 'empty', logRecord('', LogLevel.Information, 0));
+
+writeCorpus('trace', 'empty', encodeTraceBatch([]));
+writeCorpus(
+  'trace',
+  'nested',
+  encodeTraceBatch([
+    { kind: 'open', id: 1n, name: 'outer', target: 'guest', tsc: 120n },
+    { kind: 'open', id: 2n, parent: 1n, name: 'inner', target: 'guest', tsc: 140n, fields: [['depth', '☃']] },
+    { kind: 'event', parent: 2n, name: 'hit', tsc: 160n, fields: [['answer', '42']] },
+    { kind: 'close', id: 2n, tsc: 180n },
+    { kind: 'close', id: 1n, tsc: 200n },
+  ]),
+);
+writeCorpus(
+  'trace',
+  'lies',
+  encodeTraceBatch([
+    { kind: 'open', id: 2n ** 64n - 1n, parent: 2n ** 64n - 1n, name: '', target: '', tsc: 2n ** 64n - 1n },
+    { kind: 'open', id: 0n, parent: 0n, name: '\0', target: 'x'.repeat(1000), tsc: 0n },
+    { kind: 'close', id: 7n, tsc: 0n },
+    { kind: 'event', parent: 9n, name: '', tsc: 2n ** 63n },
+  ]),
+);
 
 writeCorpus('io-buffers', 'empty', stack(64, []));
 writeCorpus('io-buffers', 'one', stack(128, [Uint8Array.of(4, 0, 0, 0, 9, 9, 9, 9)]));

@@ -120,20 +120,20 @@ export class TraceCollector {
       return;
     }
     const startNs = this.#clocks.map(tsc);
-    // Before the span has its own index: one that names itself has no parent.
-    const enclosing = this.#parent(parent);
     const index = this.#spans.length;
-    this.#indexOfId.set(id, index);
-    this.#open.push(index);
+    // First, for its texts may turn out to be malformed.
     this.#spans.push({
       name: this.#text(name, TRACE_LIMITS.nameLength),
       target: this.#text(target, TRACE_LIMITS.nameLength),
-      ...enclosing,
+      // It has no index yet, and so is not its own parent.
+      ...this.#parent(parent),
       startNs,
       endNs: startNs,
       closed: false,
       fields: this.#fields(fields),
     });
+    this.#indexOfId.set(id, index);
+    this.#open.push(index);
   }
 
   /** The end of a span that is not open says nothing. */

@@ -6,6 +6,7 @@ import { ioBuffersTarget } from './io-buffers.js';
 import { jobTarget } from './job.js';
 import { manifestTarget } from './manifest.js';
 import { replyTarget } from './reply.js';
+import { traceTarget } from './trace.js';
 
 /** Every reader of bytes that guests, uploads, jobs and workers send. */
 export const TARGETS: readonly FuzzTarget[] = [
@@ -15,6 +16,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   logTarget,
   ioBuffersTarget,
   abortTarget,
+  traceTarget,
   jobTarget,
   replyTarget,
   manifestTarget,
