@@ -34,7 +34,7 @@ function readsOf(file: string): string[] {
 const CONFIGS = ['apps/gateway/src/config.ts', 'apps/worker/src/config.ts'];
 /** The library's one variable, which the reference host has, too (guest-abi 4.4). */
 const LIBRARY_READS: Readonly<Record<string, readonly string[]>> = {
-  'libs/hypervisor/src/uninitialized-sandbox.ts': ['RUST_LOG'],
+  'libs/hypervisor/src/hypervisor.ts': ['RUST_LOG'],
 };
 /** A process's entry hands its environment to its config.ts, whole. */
 const ENTRIES = ['apps/gateway/src/server.ts', 'apps/worker/src/main.ts'];

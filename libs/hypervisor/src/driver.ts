@@ -121,7 +121,7 @@ export interface RunRequest {
   readonly writes?: readonly MemoryWrite[];
   /**
    * Enter with exactly these registers (those not named are 0, RFLAGS 2) and reset extended state. Absent: the
-   * guest goes on where its last exit left it, which must have been an OUT (a host call), or where `setRegisters` put
+   * guest goes on where its last exit left it, which must have been an OUT (a host call), `debug` or `retry`, or where `setRegisters` put
    * it; else it is refused with MAYFLY_ERR_VM_REQUEST.
    */
   readonly entry?: Partial<GeneralRegisters>;
@@ -174,6 +174,14 @@ export type DriverExit =
   | { readonly kind: 'mmio'; readonly address: bigint; readonly write: boolean; readonly lengthBytes: number }
   /** `revoke`: taken back before it began (`DriverVm.revoke`). */
   | { readonly kind: 'cancelled'; readonly by: 'kill' | 'deadline' | 'revoke' }
+  /** Stopped for a debugger; a run without an entry goes on. `reason` as guest-abi 12.2 tells stops apart. */
+  | {
+      readonly kind: 'debug';
+      readonly reason: 'step' | 'hardware-breakpoint' | 'software-breakpoint';
+      readonly rip: bigint;
+    }
+  /** Nothing that anybody must see; a run without an entry goes on. Of drivers whose host interrupts entries itself. */
+  | { readonly kind: 'retry' }
   /**
    * Triple fault: also of a guest built for ring 0 whose IDT or stack cannot take an exception. One that has no IDT yet
    * ends with the exception itself.

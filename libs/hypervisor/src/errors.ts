@@ -51,6 +51,13 @@ export const HYPERVISOR_ERRORS = {
     poisons: false,
     title: 'A register that the guest may not have',
   },
+  MAYFLY_ERR_NOT_SUPPORTED: {
+    status: 500,
+    fault: 'caller',
+    retryable: false,
+    poisons: false,
+    title: 'Not supported by this hypervisor driver',
+  },
   MAYFLY_ERR_VM_SNAPSHOT_MISMATCH: {
     status: 500,
     fault: 'caller',

@@ -26,6 +26,7 @@ export interface OverBudget {
  */
 export type VmExit = DriverExit | AccessViolation | OverBudget;
 export type IoOut = Extract<DriverExit, { kind: 'io-out' }>;
+export type DebugExit = Extract<DriverExit, { kind: 'debug' }>;
 
 const ACCESS_RIGHT: Readonly<Record<Access, number>> = {
   read: Rights.READ,

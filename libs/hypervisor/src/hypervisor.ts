@@ -7,13 +7,15 @@ import type {
   GeneralRegisters,
   MemoryWrite,
   PlannedRegion,
+  RegionRequest,
   RunAnswer,
   RunRequest,
 } from './driver.js';
 import { hypervisorError } from './errors.js';
 import { abortFault } from './exit-faults.js';
-import { classifyExit, type IoOut, type VmExit } from './exits.js';
+import { classifyExit, type DebugExit, type IoOut, type VmExit } from './exits.js';
 import { type Fault, fault } from './faults.js';
+import type { FpuState } from './fpu-state.js';
 import {
   answerOf,
   argumentProblem,
@@ -24,8 +26,10 @@ import {
   thrownText,
 } from './host-functions.js';
 import { InterruptHandle } from './interrupt-handle.js';
+import { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 import { popElement, pushElement } from './memory/io-stack.js';
 import type { GuestLayout } from './memory/layout.js';
+import { initialSpecialRegisters, type SpecialRegisters } from './registers.js';
 import type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
 import { type LoopTarget, type RunEnd, VirtualCPU } from './virtual-cpu.js';
 
@@ -37,15 +41,26 @@ export interface HypervisorParts {
   readonly layout: GuestLayout;
   readonly cookie: Uint8Array;
   readonly hostFunctions: HostFunctionTable;
+  /** @defaultValue what RUST_LOG asks for (guest-abi 4.4), else error */
+  readonly logLevel?: LogLevel | undefined;
   readonly observer?: RunObserver | undefined;
 }
+
+/** What a driver may leave out, of what is passed on as it is. */
+type OptionalOperation =
+  | 'registers'
+  | 'setRegisters'
+  | 'fpu'
+  | 'setFpu'
+  | 'specialRegisters'
+  | 'setSpecialRegisters'
+  | 'mapRegion'
+  | 'unmapRegion';
 
 export interface InitialiseOptions {
   readonly entryPoint: number;
   readonly seed: bigint;
   readonly pageBytes: number;
-  /** 0 Off to 5 Trace (guest-abi 4.4). */
-  readonly maxLogLevel: number;
   readonly timeoutMs: number;
 }
 
@@ -84,7 +99,7 @@ export class Hypervisor implements LoopTarget {
           rdi: BigInt(layout.peb.address),
           rsi: options.seed,
           rdx: BigInt(options.pageBytes),
-          rcx: BigInt(options.maxLogLevel),
+          rcx: BigInt(this.maxLogLevel),
         },
         deadlineUs: Math.ceil(options.timeoutMs * 1000),
       },
@@ -126,10 +141,7 @@ export class Hypervisor implements LoopTarget {
   async run(request: RunRequest, state: CallState): Promise<RunEnd> {
     this.#state = state;
     try {
-      const end = await this.#cpu.run(request);
-      const { observer } = this.#parts;
-      if (observer?.crash && isCrash(end)) observer.crash(this.crashDumpContext(end));
-      return end;
+      return await this.#cpu.run(request);
     } finally {
       this.#state = undefined;
     }
@@ -140,9 +152,7 @@ export class Hypervisor implements LoopTarget {
     const state = this.#activeState();
     const answer = await this.#parts.vm.run(withTraces(this.#withDeadline(request, state), state));
     this.#registers = answer.regs;
-    const exit = this.#exitOf(answer, state);
-    this.#parts.observer?.trace?.(this.traceInfo(exit, answer.regs));
-    return exit;
+    return this.#exitOf(answer, state);
   }
 
   #exitOf(answer: RunAnswer, state: CallState): VmExit {
@@ -152,7 +162,30 @@ export class Hypervisor implements LoopTarget {
       return { kind: 'protocol', reason: problem };
     const over = answer.exit.kind === 'cancelled' ? undefined : state.overBudget;
     if (over !== undefined) return { kind: 'over-budget', reason: over };
-    return classifyExit(answer.exit, this.#parts.layout.regions);
+    return classifyExit(answer.exit, this.#allRegions());
+  }
+
+  /** For the loop: what an observer sees of an exit. */
+  handleTrace(exit: VmExit): void {
+    if (this.#parts.observer?.trace && this.#registers)
+      this.#parts.observer.trace(this.traceInfo(exit, this.#registers));
+  }
+
+  /** For the loop: the guest stands still until the debugger lets it go. */
+  async handleDebug(exit: DebugExit): Promise<Fault | undefined> {
+    const { observer } = this.#parts;
+    if (!observer?.debug) return fault('unknown', `Unexpected VM Exit "debug: ${exit.reason}"`);
+    await observer.debug(exit);
+    return undefined;
+  }
+
+  /** For the loop: a crash dump is made while the guest stands where it crashed; then its debugger may look. */
+  async handleCrash(crash: Fault): Promise<Fault> {
+    const { observer } = this.#parts;
+    observer?.crash?.(this.crashDumpContext(crash));
+    // As in the reference, not for a stray access outside all regions.
+    if (observer?.debug && crash.reason !== 'mmio') await observer.debug({ kind: 'crash', fault: crash });
+    return crash;
   }
 
   /** For the loop: serves an OUT (guest-abi 5.1). Ports 99 and 103 are served by the driver. */
@@ -172,14 +205,67 @@ export class Hypervisor implements LoopTarget {
     return Buffer.compare(vm.read(layout.stack.address, cookie.byteLength), cookie) === 0;
   }
 
-  /** Registers of the guest at its last exit; `undefined` before the first. */
+  /** Registers of the guest at its last exit; `undefined` before the first. Without asking the driver. */
   get registers(): Readonly<GeneralRegisters> | undefined {
     return this.#registers;
   }
 
-  /** Regions of guest memory, ascending (guest-abi 1.1). */
+  /** General registers of the idle guest (`DriverVm.registers`). @throws MAYFLY_ERR_NOT_SUPPORTED. */
+  async regs(): Promise<GeneralRegisters> {
+    return await this.#supported('registers')();
+  }
+
+  /** From where a run without an entry goes on; those not named stay (`DriverVm.setRegisters`). */
+  async setRegs(registers: Partial<GeneralRegisters>): Promise<void> {
+    await this.#supported('setRegisters')(registers);
+  }
+
+  /** x87 and SSE state (`DriverVm.fpu`). */
+  async fpu(): Promise<FpuState> {
+    return await this.#supported('fpu')();
+  }
+
+  async setFpu(state: FpuState): Promise<void> {
+    await this.#supported('setFpu')(state);
+  }
+
+  /** Segments, tables and control registers as the guest sees them (`DriverVm.specialRegisters`). */
+  async sregs(): Promise<SpecialRegisters> {
+    return await this.#supported('specialRegisters')();
+  }
+
+  /** @throws MAYFLY_ERR_VM_PRIVILEGE for what the guest may not have. */
+  async setSregs(registers: SpecialRegisters): Promise<void> {
+    await this.#supported('setSpecialRegisters')(registers);
+  }
+
+  /**
+   * The special registers of the guest's first entry (guest-abi 4.1, 4.2): 64-bit mode with page tables at address 0, or
+   * the start without paging, like real mode, which only a guest that runs in ring 0 can have.
+   */
+  async setupInitialSregs(options: { readonly paging: boolean }): Promise<void> {
+    await this.setSregs(initialSpecialRegisters(options));
+  }
+
+  /** What the guest's logger sends at most, 0 Off to 5 Trace: the configured level, else what RUST_LOG asks for. */
+  get maxLogLevel(): number {
+    const { logLevel = logLevelFromFilter(process.env['RUST_LOG']) } = this.#parts;
+    return LOG_LEVELS.indexOf(logLevel);
+  }
+
+  /** Maps memory beside the guest's own (guest-abi 1.4). @returns what was mapped, in whole pages */
+  async mapRegion(region: RegionRequest): Promise<PlannedRegion> {
+    return await this.#supported('mapRegion')(region);
+  }
+
+  /** @throws MAYFLY_ERR_VM_REGION when none starts at `address`. */
+  async unmapRegion(address: number): Promise<void> {
+    await this.#supported('unmapRegion')(address);
+  }
+
+  /** Regions that were mapped beside guest memory, ascending. */
   get mappedRegions(): readonly PlannedRegion[] {
-    return this.#parts.layout.regions;
+    return this.#parts.vm.mappedRegions ?? [];
   }
 
   traceInfo(exit: VmExit, registers: Readonly<GeneralRegisters>): TraceInfo {
@@ -187,11 +273,11 @@ export class Hypervisor implements LoopTarget {
   }
 
   crashDumpContext(end: Fault): CrashDumpContext {
-    const { vm, layout } = this.#parts;
+    const { vm } = this.#parts;
     return {
       fault: end,
       registers: this.#registers,
-      regions: layout.regions,
+      regions: this.#allRegions(),
       read: (address, lengthBytes) => vm.read(address, lengthBytes),
     };
   }
@@ -205,6 +291,21 @@ export class Hypervisor implements LoopTarget {
     this.#state?.cut('kill');
     this.#preparing?.cut('kill');
     await this.#parts.vm.close();
+  }
+
+  /** Regions of guest memory (guest-abi 1.1), then those beside it. */
+  #allRegions(): readonly PlannedRegion[] {
+    const { layout, vm } = this.#parts;
+    return vm.mappedRegions?.length ? [...layout.regions, ...vm.mappedRegions] : layout.regions;
+  }
+
+  /** An optional member of the driver, bound. */
+  #supported<K extends OptionalOperation>(name: K): NonNullable<DriverVm[K]> {
+    const { vm } = this.#parts;
+    const operation = vm[name];
+    if (!operation)
+      throw hypervisorError('MAYFLY_ERR_NOT_SUPPORTED', `the driver has no ${name}`, { details: { name } });
+    return operation.bind(vm) as NonNullable<DriverVm[K]>;
   }
 
   #cut(active: boolean): boolean {
@@ -280,11 +381,6 @@ export class Hypervisor implements LoopTarget {
 
 function withTraces(request: RunRequest, state: CallState): RunRequest {
   return state.trace ? { ...request, traces: true } : request;
-}
-
-/** Whether it was the guest that ended the run, and not by its halt. */
-function isCrash(end: RunEnd): end is Fault {
-  return !['halted', 'kill', 'deadline', 'revoked'].includes(end.reason);
 }
 
 /** Why a call ended that the host had cut. */

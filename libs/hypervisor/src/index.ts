@@ -9,7 +9,14 @@ export type { ElfImage } from './elf/elf-image.js';
 export { checkElf } from './elf/index.js';
 export { HYPERVISOR_ERRORS, type HypervisorErrorCode, hypervisorError } from './errors.js';
 export type { VmExit } from './exits.js';
-export { FAULT_RULES, type Fault, type FaultReason } from './faults.js';
+export {
+  FAULT_RULES,
+  type Fault,
+  type FaultReason,
+  type ReferenceError,
+  referencePoisons,
+  referenceText,
+} from './faults.js';
 export { type FpuState, fpuStateOf, fxsaveImage, resetFpuState } from './fpu-state.js';
 export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
@@ -29,7 +36,7 @@ export {
   segmentDescriptor,
   segmentOf,
 } from './registers.js';
-export type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
+export type { CrashDumpContext, DebugStop, RunObserver, TraceInfo } from './run-observer.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {
   type GuestEvent,

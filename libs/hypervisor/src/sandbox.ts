@@ -4,7 +4,14 @@ import { type CallEnd, type CallReport, callReport } from './call-report.js';
 import { readResult } from './call-result.js';
 import { CallState } from './call-state.js';
 import { encodeFunctionCall } from './codec/function-call.js';
-import type { DriverSnapshot, DriverVm, MemoryWrite } from './driver.js';
+import {
+  type DriverSnapshot,
+  type DriverVm,
+  type MemoryWrite,
+  type PlannedRegion,
+  type RegionRequest,
+  Rights,
+} from './driver.js';
 import { hypervisorError } from './errors.js';
 import { fault } from './faults.js';
 import { callFlags, freshGeneration } from './generation.js';
@@ -27,7 +34,7 @@ interface SandboxParts {
  *
  * DESIGN. One operation at a time; a second one is refused, never queued.
  *
- *   Clean -- call, invoke --> Clean | Changed | Poisoned
+ *   Clean -- call, invoke, mapRegion, unmapRegion --> Clean | Changed | Poisoned
  *   Changed -- snapshot --> Clean (the base moves)    Changed, Poisoned -- restore, invoke --> Clean
  *   any -- a host function outlives its call, the driver or the vCPU fails --> Doubtful: only close is left
  *   any -- close --> Closed
@@ -43,7 +50,10 @@ export class Sandbox {
   /** What the VM's own restore returns to: one of the two of `#base`. */
   #vmBase: DriverSnapshot;
   #busy = false;
+  /** Something is not as in the base: a call ran, or a region came or went. */
   #changed = false;
+  /** A call ran since memory was copied from a snapshot: it is no fresh clone any more. */
+  #ran = false;
   #poisoned = false;
   #doubtful = false;
   #closing: Promise<void> | undefined;
@@ -166,6 +176,37 @@ export class Sandbox {
     return !this.#closing && (this.#vm.revoke?.() ?? false);
   }
 
+  /**
+   * Maps memory beside the guest's own, read-only (guest-abi 1.4). A guest that was built for ring 0 adds it to its page
+   * tables itself. It stays for `call`s; `invoke` goes back to the regions of the base, which `snapshot` moves.
+   *
+   * @returns what was mapped, in whole pages.
+   * @throws MAYFLY_ERR_VM_REGION, MAYFLY_ERR_NOT_SUPPORTED, MAYFLY_ERR_SANDBOX_BUSY, _POISONED, _DOUBTFUL, _CLOSED.
+   */
+  async mapRegion(region: RegionRequest): Promise<PlannedRegion> {
+    return await this.#changeRegions(() => this.#hypervisor.mapRegion(region));
+  }
+
+  /**
+   * Maps a file, READ and EXECUTE, copy-on-write.
+   *
+   * @returns its length in whole pages. @throws as `mapRegion`.
+   */
+  async mapFileCow(path: string, address: number): Promise<number> {
+    const rights = Rights.READ | Rights.EXECUTE;
+    return (await this.mapRegion({ address, rights, source: { file: path } })).lengthBytes;
+  }
+
+  /** Takes a mapped region away. @param address where it starts. @throws as `mapRegion`. */
+  async unmapRegion(address: number): Promise<void> {
+    await this.#changeRegions(() => this.#hypervisor.unmapRegion(address));
+  }
+
+  /** Regions that are mapped beside guest memory now, ascending. */
+  get mappedRegions(): readonly PlannedRegion[] {
+    return this.#hypervisor.mappedRegions;
+  }
+
   /** The same handle every time; valid for all calls of this sandbox. */
   interruptHandle(): InterruptHandle {
     return this.#hypervisor.interruptHandle();
@@ -193,7 +234,7 @@ export class Sandbox {
     // Memory that was copied or restored: what runs on it now is a new clone.
     const { trace = false } = options;
     const { layout } = this.#version;
-    writes.push(restore || !this.#changed ? freshGeneration(layout, trace) : callFlags(layout, trace));
+    writes.push(restore || !this.#ran ? freshGeneration(layout, trace) : callFlags(layout, trace));
     const state = new CallState(options.timeoutMs, options.context, this.#version.budget);
     if (trace) state.trace = new TraceCollector();
     if (options.signal?.aborted)
@@ -206,9 +247,10 @@ export class Sandbox {
         const prepare = this.#preparation(restore);
         if (prepare) await this.#hypervisor.prepareCall(state, prepare);
         const before = prepare
-          ? { changed: false, poisoned: false }
-          : { changed: this.#changed, poisoned: this.#poisoned };
+          ? { changed: false, ran: false, poisoned: false }
+          : { changed: this.#changed, ran: this.#ran, poisoned: this.#poisoned };
         this.#changed = true;
+        this.#ran = true;
         this.#poisoned = false;
         const runEnd = state.cutBy
           ? cutFault(state)
@@ -226,6 +268,7 @@ export class Sandbox {
         if ('poisons' in end && end.poisons) this.#poisoned = true;
         if (runEnd.reason === 'revoked') {
           this.#changed = before.changed;
+          this.#ran = before.ran;
           this.#poisoned = before.poisoned;
         }
         if (state.hostFunctionLate || ('discards' in end && end.discards)) this.#doubtful = true;
@@ -256,6 +299,19 @@ export class Sandbox {
   async #startFrom(snapshot: DriverSnapshot): Promise<void> {
     await this.#vm.restore(snapshot);
     this.#vmBase = snapshot;
+    this.#ran = false;
+  }
+
+  async #changeRegions<T>(change: () => Promise<T>): Promise<T> {
+    this.#checkUsable();
+    this.#checkNotPoisoned();
+    return await this.#exclusively(async () => {
+      // What comes next keeps its state: not that of a call that has begun.
+      if (!this.#changed && this.#vmBase !== this.#base.plain) await this.#startFrom(this.#base.plain);
+      const changed = await change();
+      this.#changed = true;
+      return changed;
+    });
   }
 
   /** The stores before the entry: the call as the only input, and an empty output, whatever was left there. */
@@ -289,7 +345,7 @@ export class Sandbox {
       return await work();
     } catch (error) {
       // After a failure of the host nobody knows what the VM holds.
-      this.#doubtful = true;
+      this.#doubtful = !isRefusal(error);
       throw isMayflyError(error)
         ? error
         : hypervisorError('MAYFLY_ERR_HYPERVISOR', 'the hypervisor failed', { cause: error });
@@ -315,6 +371,11 @@ export class Sandbox {
   #checkNotPoisoned(): void {
     if (this.#poisoned) throw hypervisorError('MAYFLY_ERR_SANDBOX_POISONED', 'The sandbox was poisoned');
   }
+}
+
+/** A request that the driver did not even begin. */
+function isRefusal(error: unknown): boolean {
+  return isMayflyError(error, 'MAYFLY_ERR_VM_REGION') || isMayflyError(error, 'MAYFLY_ERR_NOT_SUPPORTED');
 }
 
 /** Memory and vCPU state of an initialised guest. Immutable; carries layout and host functions with it. */

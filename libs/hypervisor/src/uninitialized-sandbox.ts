@@ -24,7 +24,7 @@ import {
 } from './host-functions.js';
 import { Hypervisor } from './hypervisor.js';
 import { LiveCheck, type LiveCheckOptions } from './live-check.js';
-import { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
+import { LOG_LEVELS, type LogLevel } from './log-level.js';
 import { type InitData, type ResolvedInitData, resolveInitData } from './memory/init-data.js';
 import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
 import { DISPATCH_POINTER_OFFSET } from './memory/peb.js';
@@ -82,9 +82,8 @@ export async function loadSandbox(
   elf: Uint8Array,
   options: SandboxOptions = {},
 ): Promise<UninitializedSandbox> {
-  const { logLevel = logLevelFromFilter(process.env['RUST_LOG']), initTimeoutMs = 10_000 } = options;
-  const maxLogLevel = LOG_LEVELS.indexOf(logLevel);
-  if (maxLogLevel < 0)
+  const { logLevel, initTimeoutMs = 10_000 } = options;
+  if (logLevel !== undefined && !LOG_LEVELS.includes(logLevel))
     throw hypervisorError(
       'MAYFLY_ERR_SANDBOX_OPTIONS',
       `logLevel is ${String(logLevel)}: expected ${LOG_LEVELS.join(', ')}`,
@@ -112,7 +111,7 @@ export async function loadSandbox(
     image,
     memory,
     initData,
-    maxLogLevel,
+    logLevel,
     initTimeoutMs,
     budget,
     liveCheck,
@@ -129,7 +128,7 @@ interface LoadedGuest {
   readonly image: ElfImage;
   readonly memory: MemorySizes;
   readonly initData: ResolvedInitData | undefined;
-  readonly maxLogLevel: number;
+  readonly logLevel: LogLevel | undefined;
   readonly initTimeoutMs: number;
   readonly budget: CallBudget;
   readonly liveCheck: LiveCheck;
@@ -271,13 +270,14 @@ export class UninitializedSandbox {
 
   /** @returns the address of the guest's dispatch function */
   async #initialise(vm: DriverVm, layout: GuestLayout, cookie: Uint8Array): Promise<bigint> {
-    const { image, maxLogLevel, initTimeoutMs, budget } = this.#guest;
+    const { image, logLevel, initTimeoutMs, budget } = this.#guest;
     const state = new CallState(initTimeoutMs, undefined, budget);
     const hypervisor = new Hypervisor({
       vm,
       layout,
       cookie,
       hostFunctions: this.#hostFunctions,
+      logLevel,
       observer: this.#guest.observer,
     });
     const end = await hypervisor.initialise(
@@ -285,7 +285,6 @@ export class UninitializedSandbox {
         entryPoint: layout.code.address + image.entry,
         seed: randomBytes(8).readBigUInt64LE(),
         pageBytes: PAGE_BYTES,
-        maxLogLevel,
         timeoutMs: initTimeoutMs,
       },
       state,

@@ -7,7 +7,10 @@ import {
   type VmPlan,
 } from '../driver.js';
 import { PAGE_FAULT, PageFaultBits } from '../exceptions.js';
-import { entryRegisters } from '../registers.js';
+import { type FpuState, resetFpuState } from '../fpu-state.js';
+import { entryRegisters, type SpecialRegisters } from '../registers.js';
+import type { MappedBytes } from './region-check.js';
+import { firstSpecialRegisters } from './register-rules.js';
 
 const PAGE_BYTES = 4096;
 const GENERAL_PROTECTION = 13;
@@ -36,16 +39,21 @@ export class FakeMachine {
   #untouched: readonly AddressRange[] = [];
   #touched = false;
   regs: GeneralRegisters = entryRegisters();
+  special: SpecialRegisters;
+  fpu: FpuState = resetFpuState();
+  /** Beside the plan's memory, ascending. */
+  mapped: readonly MappedBytes[] = [];
 
   constructor(plan: VmPlan, memory = new Uint8Array(plan.memoryBytes)) {
     this.plan = plan;
     this.#memory = memory;
+    this.special = firstSpecialRegisters(plan.ring0 !== undefined);
   }
 
   /** As the guest. @throws GuestException for what the plan does not allow. */
   read(address: number, lengthBytes: number): Uint8Array {
     this.#check(address, lengthBytes, Rights.READ, 0n);
-    return this.#memory.slice(address, address + lengthBytes);
+    return this.hostRead(address, lengthBytes);
   }
 
   /** As the guest. @throws GuestException for what the plan does not allow. */
@@ -85,6 +93,8 @@ export class FakeMachine {
   }
 
   hostRead(address: number, lengthBytes: number): Uint8Array {
+    const region = this.#mappedAt(address, lengthBytes);
+    if (region) return region.bytes.slice(address - region.address, address - region.address + lengthBytes);
     return this.#memory.slice(address, address + lengthBytes);
   }
 
@@ -92,6 +102,17 @@ export class FakeMachine {
     this.#memory.set(bytes, address);
     const last = Math.floor((address + bytes.byteLength - 1) / PAGE_BYTES);
     for (let page = Math.floor(address / PAGE_BYTES); page <= last; page++) this.#dirty.add(page);
+  }
+
+  /** Whether the host may read there: in guest memory, or in one mapped region. */
+  shows(address: number, lengthBytes: number): boolean {
+    return this.holds(address, lengthBytes) || this.#mappedAt(address, lengthBytes) !== undefined;
+  }
+
+  #mappedAt(address: number, lengthBytes: number): MappedBytes | undefined {
+    return this.mapped.find(
+      (region) => address >= region.address && address + lengthBytes <= region.address + region.lengthBytes,
+    );
   }
 
   holds(address: number, lengthBytes: number): boolean {
@@ -141,9 +162,8 @@ export class FakeMachine {
   #check(address: number, lengthBytes: number, right: number, errorBits: bigint): void {
     if (address >= FIRST_NON_CANONICAL) throw new GuestException(GENERAL_PROTECTION, 0n, 0n);
     for (let at = address; at < address + lengthBytes; at = (Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES) {
-      const region = this.plan.regions.find(
-        (candidate) => at >= candidate.address && at < candidate.address + candidate.lengthBytes,
-      );
+      const holdsAt = ({ address, lengthBytes }: AddressRange) => at >= address && at < address + lengthBytes;
+      const region = this.plan.regions.find(holdsAt) ?? this.mapped.find(holdsAt);
       if (this.#untouched.some((range) => onSamePages(range, at))) {
         this.#touched = true;
         throw new GuestException(PAGE_FAULT, errorBits | 4n, BigInt(at));

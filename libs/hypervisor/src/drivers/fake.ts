@@ -5,16 +5,21 @@ import type {
   DriverVm,
   GeneralRegisters,
   HypervisorDriver,
+  PlannedRegion,
   PrimeRequest,
+  RegionRequest,
   RunAnswer,
   RunRequest,
   VmPlan,
 } from '../driver.js';
 import { hypervisorError } from '../errors.js';
-import { entryRegisters } from '../registers.js';
+import { type FpuState, resetFpuState } from '../fpu-state.js';
+import { entryRegisters, GENERAL_REGISTERS, type SpecialRegisters } from '../registers.js';
 import { exceptionExit, FakeMachine, GuestException } from './fake-machine.js';
 import { FakeOutbox } from './fake-outbox.js';
 import { checkPlan } from './plan-check.js';
+import { type MappedBytes, takeRegion } from './region-check.js';
+import { refusedRegister } from './register-rules.js';
 
 /** What one step of a scripted guest does, as the vCPU would see it. RIP stands behind the instruction already. */
 export type FakeStep =
@@ -36,6 +41,10 @@ export interface FakeDriverOptions {
 }
 
 const MAX_UNTOUCHED = 16;
+/** Flags that a guest at CPL 3 may hold, and its interrupt flag, which it only believes. */
+const RFLAGS_MASK = 0x24_0fd7n;
+const RFLAGS_FIXED = 2n;
+const MXCSR_MASK = 0xffff;
 /** Steps between two looks at the event loop, the deadline and the interrupt. */
 const STEPS_PER_TURN = 256;
 
@@ -66,6 +75,7 @@ class FakeDriver implements HypervisorDriver {
     this.#checkOpen();
     const base = FakeSnapshot.of(snapshot);
     const machine = new FakeMachine(base.plan, base.memory.slice());
+    machine.mapped = base.mapped;
     return this.#adopt(new FakeVm({ machine, program: base.program, base }));
   }
 
@@ -90,6 +100,9 @@ interface SnapshotState {
   readonly program: FakeProgram;
   readonly memory: Uint8Array;
   readonly regs: GeneralRegisters;
+  readonly special: SpecialRegisters;
+  readonly fpu: FpuState;
+  readonly mapped: readonly MappedBytes[];
   readonly resumable: boolean;
 }
 
@@ -158,13 +171,13 @@ class FakeVm implements DriverVm {
 
   read(address: number, lengthBytes: number): Uint8Array {
     this.#checkIdle();
-    this.#checkRange(address, lengthBytes);
+    if (!this.#machine.shows(address, lengthBytes)) outOfRange();
     return this.#machine.hostRead(address, lengthBytes);
   }
 
   write(address: number, bytes: Uint8Array): void {
     this.#checkIdle();
-    this.#checkRange(address, bytes.byteLength);
+    if (!this.#machine.holds(address, bytes.byteLength)) outOfRange();
     this.#machine.hostWrite({ address, bytes });
   }
 
@@ -185,7 +198,10 @@ class FakeVm implements DriverVm {
     }
     const dirtyPages = request.restore && this.#base ? this.#restoreBase(this.#base) : 0;
     for (const write of request.writes ?? []) this.#machine.hostWrite(write);
-    if (request.entry) this.#machine.regs = entryRegisters(request.entry);
+    if (request.entry) {
+      this.#machine.regs = entryRegisters(request.entry);
+      this.#machine.fpu = resetFpuState();
+    }
     this.#outbox.begin({
       fresh: request.entry !== undefined || request.restore === true,
       traces: request.traces,
@@ -254,6 +270,73 @@ class FakeVm implements DriverVm {
     await this.#exclusively(async () => this.#adopt(base));
   }
 
+  async registers(): Promise<GeneralRegisters> {
+    return await this.#idly(() => ({ ...this.#machine.regs }));
+  }
+
+  async setRegisters(registers: Partial<GeneralRegisters>): Promise<void> {
+    await this.#idly(() => {
+      const { rip } = registers;
+      if (rip !== undefined && BigInt.asIntN(48, rip) !== BigInt.asIntN(64, rip))
+        throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'RIP is not canonical');
+      for (const name of GENERAL_REGISTERS) {
+        const value = registers[name];
+        if (value !== undefined)
+          this.#machine.regs[name] = name === 'rflags' ? (value & RFLAGS_MASK) | RFLAGS_FIXED : value;
+      }
+      this.#resumable = true;
+    });
+  }
+
+  async specialRegisters(): Promise<SpecialRegisters> {
+    return await this.#idly(() => structuredClone(this.#machine.special));
+  }
+
+  async setSpecialRegisters(registers: SpecialRegisters): Promise<void> {
+    await this.#idly(() => {
+      const { plan, special } = this.#machine;
+      const refused = refusedRegister(special, registers, plan.ring0 !== undefined);
+      if (refused !== undefined)
+        throw hypervisorError('MAYFLY_ERR_VM_PRIVILEGE', `special register ${refused} cannot be changed so`);
+      this.#machine.special = structuredClone(registers);
+    });
+  }
+
+  async fpu(): Promise<FpuState> {
+    return await this.#idly(() => structuredClone(this.#machine.fpu));
+  }
+
+  async setFpu(state: FpuState): Promise<void> {
+    await this.#idly(() => {
+      if ((state.mxcsr & ~MXCSR_MASK) !== 0)
+        throw hypervisorError('MAYFLY_ERR_VM_REQUEST', 'MXCSR has reserved bits');
+      this.#machine.fpu = structuredClone(state);
+    });
+  }
+
+  async mapRegion(request: RegionRequest): Promise<PlannedRegion> {
+    this.#checkIdle();
+    const region = takeRegion(request, this.#machine.plan, this.#machine.mapped);
+    return await this.#idly(() => {
+      const mapped = [...this.#machine.mapped, region];
+      this.#machine.mapped = mapped.sort((one, other) => one.address - other.address);
+      return partOf(region);
+    });
+  }
+
+  async unmapRegion(address: number): Promise<void> {
+    await this.#idly(() => {
+      const left = this.#machine.mapped.filter((region) => region.address !== address);
+      if (left.length === this.#machine.mapped.length)
+        throw hypervisorError('MAYFLY_ERR_VM_REGION', 'no region is mapped at this address');
+      this.#machine.mapped = left;
+    });
+  }
+
+  get mappedRegions(): readonly PlannedRegion[] {
+    return this.#machine.mapped.map(partOf);
+  }
+
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = (async () => {
@@ -275,7 +358,7 @@ class FakeVm implements DriverVm {
     if (this.#callActive && this.#callDeadlineMs === Number.POSITIVE_INFINITY)
       this.#callDeadlineMs = requestDeadlineMs;
     const exit = await this.#untilExit(this.#callActive ? this.#callDeadlineMs : requestDeadlineMs);
-    this.#resumable = exit.kind === 'io-out';
+    this.#resumable = exit.kind === 'io-out' || exit.kind === 'debug' || exit.kind === 'retry';
     if (exit.kind === 'halt') this.#outbox.takeTrace(this.#machine);
     const leftTsc = process.hrtime.bigint();
     return {
@@ -349,6 +432,9 @@ class FakeVm implements DriverVm {
       program: this.#program,
       memory: this.#machine.copyMemory(),
       regs: { ...this.#machine.regs },
+      special: this.#machine.special,
+      fpu: this.#machine.fpu,
+      mapped: this.#machine.mapped,
       resumable,
     };
     this.#machine.markClean();
@@ -383,16 +469,31 @@ class FakeVm implements DriverVm {
   }
 
   #restoreBase(base: SnapshotState): number {
-    this.#machine.regs = { ...base.regs };
-    this.#resumable = base.resumable;
+    this.#restoreState(base);
     return this.#machine.restoreFrom(base.memory);
   }
 
   #adopt(base: SnapshotState): void {
     this.#base = base;
     this.#machine.replaceMemory(base.memory);
+    this.#restoreState(base);
+  }
+
+  #restoreState(base: SnapshotState): void {
     this.#machine.regs = { ...base.regs };
+    this.#machine.special = base.special;
+    this.#machine.fpu = base.fpu;
+    this.#machine.mapped = base.mapped;
     this.#resumable = base.resumable;
+  }
+
+  /** An operation that takes one turn. */
+  async #idly<T>(work: () => T): Promise<T> {
+    this.#checkIdle();
+    return await this.#exclusively(async () => {
+      await turn();
+      return work();
+    });
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -409,11 +510,14 @@ class FakeVm implements DriverVm {
     if (this.#closed) throw hypervisorError('MAYFLY_ERR_VM_CLOSED', 'the VM is closed');
     if (this.#busy) throw hypervisorError('MAYFLY_ERR_VM_BUSY', 'an operation of this VM is under way');
   }
+}
 
-  #checkRange(address: number, lengthBytes: number): void {
-    if (!this.#machine.holds(address, lengthBytes))
-      throw hypervisorError('MAYFLY_ERR_VM_RANGE', 'the access leaves guest memory');
-  }
+function partOf({ address, lengthBytes, rights }: PlannedRegion): PlannedRegion {
+  return { address, lengthBytes, rights };
+}
+
+function outOfRange(): never {
+  throw hypervisorError('MAYFLY_ERR_VM_RANGE', 'the access leaves guest memory');
 }
 
 function turn(): Promise<void> {

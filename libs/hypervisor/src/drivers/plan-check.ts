@@ -10,11 +10,16 @@ export function checkPlan(plan: VmPlan): void {
   const { memoryBytes } = plan;
   if (!isPages(memoryBytes) || memoryBytes > MAX_MEMORY_BYTES)
     refuse('memoryBytes is not a number of pages up to 1 GiB');
-  let end = 0;
+  if (plan.privilege === 'supervisor') refuse('privilege: this driver plays guests at CPL 3 only');
+  const tables = plan.ring0?.pageTablesBytes ?? PAGE_BYTES;
+  if (!isPages(tables) || tables > memoryBytes)
+    refuse('the page tables of a ring-0 guest are not a positive number of pages of guest memory');
+  let end = plan.ring0?.pageTablesBytes ?? 0;
   for (const [index, { address, lengthBytes, rights }] of plan.regions.entries()) {
     if (address !== 0 && !isPages(address)) refuse(`region ${index} does not start on a page`);
     if (!isPages(lengthBytes)) refuse(`region ${index} is not a positive number of pages long`);
-    if (address < end) refuse(`region ${index} overlaps the one before it or is out of order`);
+    if (address < end)
+      refuse(`region ${index} overlaps the one before it (or the page tables) or is out of order`);
     end = address + lengthBytes;
     if (end > memoryBytes) refuse(`region ${index} ends outside guest memory`);
     if (!Number.isInteger(rights) || rights < 0 || rights > ALL_RIGHTS)
