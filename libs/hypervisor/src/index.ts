@@ -18,6 +18,7 @@ export {
   referenceText,
 } from './faults.js';
 export { type FpuState, fpuStateOf, fxsaveImage, resetFpuState } from './fpu-state.js';
+export { entryRegisters, GENERAL_REGISTERS } from './general-registers.js';
 export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
 export { Hypervisor } from './hypervisor.js';
@@ -28,8 +29,6 @@ export type { InitData } from './memory/init-data.js';
 export { type GuestLayout, layoutMemory } from './memory/layout.js';
 export {
   type DescriptorTable,
-  entryRegisters,
-  GENERAL_REGISTERS,
   initialSpecialRegisters,
   type SegmentRegister,
   type SpecialRegisters,

@@ -8,7 +8,8 @@ import {
 } from '../driver.js';
 import { PAGE_FAULT, PageFaultBits } from '../exceptions.js';
 import { type FpuState, resetFpuState } from '../fpu-state.js';
-import { entryRegisters, type SpecialRegisters } from '../registers.js';
+import { entryRegisters } from '../general-registers.js';
+import type { SpecialRegisters } from '../registers.js';
 import type { MappedBytes } from './region-check.js';
 import { firstSpecialRegisters } from './register-rules.js';
 

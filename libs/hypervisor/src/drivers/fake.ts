@@ -14,7 +14,8 @@ import type {
 } from '../driver.js';
 import { hypervisorError } from '../errors.js';
 import { type FpuState, resetFpuState } from '../fpu-state.js';
-import { entryRegisters, GENERAL_REGISTERS, type SpecialRegisters } from '../registers.js';
+import { entryRegisters, GENERAL_REGISTERS } from '../general-registers.js';
+import type { SpecialRegisters } from '../registers.js';
 import { exceptionExit, FakeMachine, GuestException } from './fake-machine.js';
 import { FakeOutbox } from './fake-outbox.js';
 import { checkPlan } from './plan-check.js';
