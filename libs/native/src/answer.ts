@@ -11,6 +11,8 @@ export const Op = {
   EngineClosed: 5,
   Prime: 6,
   Compare: 7,
+  GetState: 8,
+  SetState: 9,
 } as const;
 
 export type AnswerExit =

@@ -28,7 +28,13 @@ export interface NativeDriver {
   /** Writes records (`blocks.ts`) of ended operations, as many as fit. @returns how many. */
   drain(records: Uint8Array): number;
   /** What a record of the last `drain` has beside its numbers. */
-  detail(index: number): { text?: string; errno?: number; count?: number; snapshot?: NativeSnapshot };
+  detail(index: number): {
+    text?: string;
+    errno?: number;
+    count?: number;
+    state?: Uint8Array;
+    snapshot?: NativeSnapshot;
+  };
   /** Begins to stop; a record of `Op.EngineClosed` tells when it has. */
   close(): void;
   /** After that record: joins the last thread and lets go of `onWake`. */
@@ -49,6 +55,10 @@ export interface NativeVm {
   prime(block: Uint8Array, length: number, ranges: Float64Array): void;
   /** Restores; the record's `count` then is the number of pages that differ from the base. */
   compare(): void;
+  /** @param kind of `StateKind`; the record's `state` then has the bytes. */
+  getState(kind: number): void;
+  /** @param bytes as `state.ts` packs them. */
+  setState(kind: number, bytes: Uint8Array): void;
   /** Fills `target` from guest memory. */
   read(address: number, target: Uint8Array): void;
   write(address: number, bytes: Uint8Array): void;

@@ -11,6 +11,8 @@ export const NativeCode = {
   Hypervisor: 8,
   DriverClosed: 9,
   Option: 10,
+  Region: 11,
+  Privilege: 12,
 } as const;
 
 /** An error of the core as plain data. */

@@ -10,3 +10,12 @@ export {
 export { NativeCode, type NativeFailure, readFailure } from './failure.js';
 export { REGISTER_NAMES, type RegisterName, type RegisterValues } from './registers.js';
 export { type RequestFields, RequestWriter } from './request.js';
+export {
+  packRegisters,
+  packSpecialRegisters,
+  readRegisters,
+  readSpecialRegisters,
+  type SegmentValues,
+  type SpecialRegisterValues,
+  StateKind,
+} from './state.js';

@@ -8,13 +8,19 @@ import {
   type NativeSnapshot,
   type NativeVm,
   Op,
+  packRegisters,
+  packSpecialRegisters,
   RequestWriter,
   readFailure,
+  readRegisters,
+  readSpecialRegisters,
+  StateKind,
 } from '@mayfly/native';
 import type {
   DriverInterrupt,
   DriverSnapshot,
   DriverVm,
+  GeneralRegisters,
   HypervisorDriver,
   PrimeRequest,
   RunAnswer,
@@ -22,6 +28,8 @@ import type {
   VmPlan,
 } from '../driver.js';
 import { hypervisorError } from '../errors.js';
+import { type FpuState, fpuStateOf, fxsaveImage } from '../fpu-state.js';
+import type { SpecialRegisters } from '../registers.js';
 import { failure, requireWhole, requireWrites, translate, translated } from './native-failure.js';
 
 export interface KvmDriverOptions {
@@ -156,6 +164,30 @@ class KvmVm implements DriverVm {
     return this.#start(() => this.native.restore(nativeSnapshot(snapshot)));
   }
 
+  async registers(): Promise<GeneralRegisters> {
+    return readRegisters(await this.#getState(StateKind.General));
+  }
+
+  setRegisters(registers: Partial<GeneralRegisters>): Promise<void> {
+    return this.#start(() => this.native.setState(StateKind.General, packRegisters(registers)));
+  }
+
+  async specialRegisters(): Promise<SpecialRegisters> {
+    return readSpecialRegisters(await this.#getState(StateKind.Special));
+  }
+
+  setSpecialRegisters(registers: SpecialRegisters): Promise<void> {
+    return this.#start(() => this.native.setState(StateKind.Special, packSpecialRegisters(registers)));
+  }
+
+  async fpu(): Promise<FpuState> {
+    return fpuStateOf(await this.#getState(StateKind.Fpu));
+  }
+
+  setFpu(state: FpuState): Promise<void> {
+    return this.#start(() => this.native.setState(StateKind.Fpu, fxsaveImage(state)));
+  }
+
   close(): Promise<void> {
     this.#closed ??= new Promise<unknown>((resolve, reject) => {
       if (this.native.close()) {
@@ -171,6 +203,10 @@ class KvmVm implements DriverVm {
   /** Waits for the operation that was posted at construction. */
   created(): Promise<unknown> {
     return this.#wait();
+  }
+
+  #getState(kind: number): Promise<Uint8Array> {
+    return this.#start(() => this.native.getState(kind));
   }
 
   #start<T>(post: () => void): Promise<T> {
@@ -300,6 +336,7 @@ class KvmDriver implements HypervisorDriver {
     const detail = this.#native.detail(index);
     if (status !== NativeCode.None) throw failure(status, detail.text ?? '', detail.errno ?? 0);
     if (op === Op.Compare) return detail.count;
+    if (op === Op.GetState) return detail.state;
     return detail.snapshot === undefined ? undefined : new KvmSnapshot(detail.snapshot);
   }
 }

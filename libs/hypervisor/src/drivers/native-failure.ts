@@ -15,6 +15,8 @@ const ERROR_OF_CODE: Record<number, ErrorName> = {
   [NativeCode.Hypervisor]: 'MAYFLY_ERR_HYPERVISOR',
   [NativeCode.DriverClosed]: 'MAYFLY_ERR_DRIVER_CLOSED',
   [NativeCode.Option]: 'MAYFLY_ERR_VM_REQUEST',
+  [NativeCode.Region]: 'MAYFLY_ERR_VM_REGION',
+  [NativeCode.Privilege]: 'MAYFLY_ERR_VM_PRIVILEGE',
 };
 
 export function failure(code: number, text: string, errno: number, cause?: unknown) {

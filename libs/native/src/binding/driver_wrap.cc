@@ -149,6 +149,11 @@ Napi::Value DriverWrap::detail(const Napi::CallbackInfo& info) {
   result.Set("text", Napi::String::New(env, completion.text));
   result.Set("errno", Napi::Number::New(env, completion.error_number));
   result.Set("count", Napi::Number::New(env, static_cast<double>(completion.count)));
+  if (!completion.state.empty()) {
+    Napi::Uint8Array state = Napi::Uint8Array::New(env, completion.state.size());
+    std::memcpy(state.Data(), completion.state.data(), completion.state.size());
+    result.Set("state", state);
+  }
   if (completion.snapshot != nullptr)
     result.Set("snapshot", SnapshotWrap::create(env, std::move(completion.snapshot)));
   return result;

@@ -10,6 +10,12 @@ namespace {
 
 constexpr napi_type_tag kSnapshotTag = {0x6d61796c79736e61, 0x70686f7400000001};
 
+StateKind to_state_kind(const Napi::Value& value) {
+  const uint32_t kind = to_u32(value);
+  if (kind > static_cast<uint32_t>(StateKind::Fpu)) refuse(value.Env(), "no such kind of state");
+  return static_cast<StateKind>(kind);
+}
+
 }  // namespace
 
 Napi::Function InterruptWrap::define(Napi::Env env) {
@@ -80,6 +86,8 @@ Napi::Function VmWrap::define(Napi::Env env) {
                          InstanceMethod("restore", &VmWrap::restore),
                          InstanceMethod("prime", &VmWrap::prime),
                          InstanceMethod("compare", &VmWrap::compare),
+                         InstanceMethod("getState", &VmWrap::get_state),
+                         InstanceMethod("setState", &VmWrap::set_state),
                          InstanceMethod("read", &VmWrap::read),
                          InstanceMethod("write", &VmWrap::write),
                          InstanceMethod("outbox", &VmWrap::outbox),
@@ -150,6 +158,19 @@ void VmWrap::prime(const Napi::CallbackInfo& info) {
 
 void VmWrap::compare(const Napi::CallbackInfo& info) {
   translated(info.Env(), [&] { vm(info).post_compare(); });
+  wake_->pending();
+}
+
+void VmWrap::get_state(const Napi::CallbackInfo& info) {
+  const StateKind kind = to_state_kind(info[0]);
+  translated(info.Env(), [&] { vm(info).post_get_state(kind); });
+  wake_->pending();
+}
+
+void VmWrap::set_state(const Napi::CallbackInfo& info) {
+  const StateKind kind = to_state_kind(info[0]);
+  const std::span<const uint8_t> bytes = to_bytes(info[1]);
+  translated(info.Env(), [&] { vm(info).post_set_state(kind, bytes); });
   wake_->pending();
 }
 

@@ -60,6 +60,10 @@ class VmWrap : public Napi::ObjectWrap<VmWrap> {
   /** (request, length, ranges: address and length of each, flat) */
   void prime(const Napi::CallbackInfo& info);
   void compare(const Napi::CallbackInfo& info);
+  /** (StateKind) */
+  void get_state(const Napi::CallbackInfo& info);
+  /** (StateKind, bytes) */
+  void set_state(const Napi::CallbackInfo& info);
   void read(const Napi::CallbackInfo& info);
   void write(const Napi::CallbackInfo& info);
   void end_call(const Napi::CallbackInfo& info) { vm(info).end_call(); }

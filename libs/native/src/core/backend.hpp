@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -74,14 +75,26 @@ class BackendVm {
   virtual void set_continue(const GeneralRegisters& registers) = 0;
   /** Base of FS (or GS) at the last exit. */
   virtual uint64_t segment_base(bool gs) const noexcept = 0;
-  /** For the continuation that `set_continue` prepares next. */
+  /** Unless the next run begins with an entry. */
   virtual void set_segment_base(bool gs, uint64_t base) = 0;
   /** Enters the guest until its next exit. */
   virtual void run(ExitInfo& exit) = 0;
-  /** Registers at the last exit. */
+  /** Registers at the last exit, or of the continuation that was prepared since. */
   virtual const GeneralRegisters& registers() const noexcept = 0;
-  /** Finishes an interrupted IN or MMIO access, which would else overwrite registers set later. */
+  /**
+   * Finishes an interrupted IN or MMIO access, which would else overwrite registers set later; `registers()` of a guest
+   * at an OUT then stand behind it on every host.
+   */
   virtual void complete_pending() = 0;
+  /** The continuation that was prepared starts without an exception that an interrupted run left pending. */
+  virtual void drop_events() = 0;
+
+  /** As the guest has them at the last exit, or as they were set since: never the monitor's code or stack segment. */
+  virtual SpecialRegisters special_registers() const = 0;
+  /** x87 and SSE state (`kFxsaveBytes`). */
+  virtual void fpu(std::span<uint8_t> image) = 0;
+  /** The rest of the extended state stays. @throws KvmError (Request) for reserved bits of MXCSR. */
+  virtual void set_fpu(std::span<const uint8_t> image) = 0;
 
   virtual void save(VcpuState& state) = 0;
   /** The next run starts with the state's segments and control registers, but these general registers. */

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "error.hpp"
 #include "snapshot.hpp"
@@ -23,6 +24,8 @@ enum class OpKind : uint32_t {
   EngineClosed = 5,
   Prime = 6,
   Compare = 7,
+  GetState = 8,
+  SetState = 9,
 };
 
 /** An operation that has ended. A run's answer is in its VM's block. */
@@ -36,6 +39,8 @@ struct Completion {
   std::shared_ptr<const Snapshot> snapshot;
   /** Of Compare: pages that differ. */
   uint64_t count = 0;
+  /** Of GetState: the registers as `StateKind` lays them out. */
+  std::vector<uint8_t> state = {};
 };
 
 /**

@@ -19,6 +19,8 @@ enum class ErrorCode : uint32_t {
   Hypervisor = 8,        // the hypervisor or the kernel refused something it should do
   DriverClosed = 9,      // the engine is stopping
   Option = 10,           // an option of the engine is out of its range
+  Region = 11,           // a region that cannot be mapped, or is not mapped
+  Privilege = 12,        // a register that is the monitor's
 };
 
 /** The only exception of the core. `operation` names the ioctl or system call where there is one. */

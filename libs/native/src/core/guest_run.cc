@@ -61,6 +61,7 @@ void GuestRun::until_settled() {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (stopped()) break;
     vm.run(exit);
+    entered_ = true;
     if (exit.kind == BackendExit::Interrupted) continue;
     answer_.exits++;
     if (handle(exit) == Next::Settle) break;
@@ -89,7 +90,7 @@ bool GuestRun::stopped() {
   if (!killed && flags == 0) return false;
   answer_.exit = ExitKind::Cancelled;
   answer_.flags = killed ? 0 : flags;
-  answer_.registers = parts_.shell.vm().registers();
+  if (entered_) answer_.registers = parts_.shell.monitor().behind_stub(parts_.shell.vm().registers());
   return true;
 }
 

@@ -42,7 +42,10 @@ class GuestRun {
   GuestRun(Parts parts, Limits limits, Answer& answer, const Untouched* untouched = nullptr) noexcept
       : parts_(parts), limits_(limits), answer_(answer), untouched_(untouched) {}
 
-  /** The vCPU's state is set. Fills the answer's exit, registers and outbox. @throws KvmError for host faults. */
+  /**
+   * The vCPU's state is set. Fills the answer's exit and outbox, and its registers unless the guest was stopped before it
+   * was entered. @throws KvmError for host faults.
+   */
   void until_settled();
 
   /** The guest stands at an OUT, from which a run without an entry goes on. */
@@ -72,6 +75,7 @@ class GuestRun {
   Answer& answer_;
   const Untouched* untouched_;
   bool touched_ = false;
+  bool entered_ = false;
   bool resumable_ = false;
   bool access_pending_ = false;
 };

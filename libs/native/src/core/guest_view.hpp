@@ -57,8 +57,4 @@ class GuestView {
   const VirtualCpu& cpu_;
 };
 
-constexpr bool is_canonical(uint64_t address) noexcept {
-  return static_cast<uint64_t>(static_cast<int64_t>(address << 16) >> 16) == address;
-}
-
 }  // namespace mayfly

@@ -46,6 +46,8 @@ constexpr uint64_t kSmap = 1 << 21;
 // x87, SSE, AVX, AVX-512. Not AMX, which needs a permission of its own and more than a page of state.
 constexpr uint64_t kXcr0Wanted = 0xe7;
 constexpr std::size_t kXstateBvOffset = 512;
+constexpr uint64_t kLegacyComponents = 3;  // x87 and SSE
+constexpr std::size_t kLegacyBytes = 416;  // up to XMM15; software may use what is behind it in an image
 
 constexpr uint32_t kMsrLstar = 0xc0000082;
 
@@ -165,6 +167,43 @@ uint64_t read_tsc_offset(int vcpu) noexcept {
   return ::ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) == 0 ? offset : 0;
 }
 
+SegmentRegister segment_of(const kvm_segment& from) {
+  SegmentRegister to{};
+  to.base = from.base;
+  to.limit = from.limit;
+  to.selector = from.selector;
+  to.type = from.type;
+  to.present = from.present;
+  to.privilege_level = from.dpl;
+  to.default_big = from.db;
+  to.code_or_data = from.s;
+  to.long_mode = from.l;
+  to.granularity = from.g;
+  to.available = from.avl;
+  return to;
+}
+
+SpecialRegisters special_registers_of(const kvm_sregs& from) {
+  SpecialRegisters to{};
+  to.cs = segment_of(from.cs);
+  to.ds = segment_of(from.ds);
+  to.es = segment_of(from.es);
+  to.fs = segment_of(from.fs);
+  to.gs = segment_of(from.gs);
+  to.ss = segment_of(from.ss);
+  to.tr = segment_of(from.tr);
+  to.ldt = segment_of(from.ldt);
+  to.gdt = {from.gdt.base, from.gdt.limit, {}};
+  to.idt = {from.idt.base, from.idt.limit, {}};
+  to.cr0 = from.cr0;
+  to.cr2 = from.cr2;
+  to.cr3 = from.cr3;
+  to.cr4 = from.cr4;
+  to.cr8 = from.cr8;
+  to.efer = from.efer;
+  return to;
+}
+
 class KvmVm final : public BackendVm {
  public:
   KvmVm(int kvm, const SystemTables& tables, const Features& features) {
@@ -191,6 +230,7 @@ class KvmVm final : public BackendVm {
     call(vcpu_.get(), KVM_GET_VCPU_EVENTS, &events_, "KVM_GET_VCPU_EVENTS");
     tsc_offset_ = read_tsc_offset(vcpu_.get());
     run_->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    run_->s.regs.sregs = sregs_;
   }
 
   ~KvmVm() override {
@@ -227,6 +267,7 @@ class KvmVm final : public BackendVm {
   }
 
   void set_continue(const GeneralRegisters& registers) override {
+    registers_ = registers;
     std::memcpy(&run_->s.regs.regs, &registers, sizeof registers);
     run_->s.regs.sregs.cs = sregs_.cs;
     run_->s.regs.sregs.ss = sregs_.ss;
@@ -239,6 +280,7 @@ class KvmVm final : public BackendVm {
 
   void set_segment_base(bool gs, uint64_t base) override {
     (gs ? run_->s.regs.sregs.gs : run_->s.regs.sregs.fs).base = base;
+    run_->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
   }
 
   void run(ExitInfo& exit) override {
@@ -293,10 +335,44 @@ class KvmVm final : public BackendVm {
       const int result = ::ioctl(vcpu_.get(), KVM_RUN, 0);
       const int error_number = errno;
       run_->immediate_exit = 0;
-      if (result < 0 && error_number == EINTR) return;
-      if (result < 0) throw KvmError::from_errno("KVM_RUN", error_number);
+      if (result < 0 && error_number != EINTR) throw KvmError::from_errno("KVM_RUN", error_number);
+      if (result < 0) {
+        std::memcpy(&registers_, &run_->s.regs.regs, sizeof registers_);
+        return;
+      }
     }
     throw KvmError(ErrorCode::Hypervisor, "an interrupted access of the guest does not complete");
+  }
+
+  void drop_events() override {
+    run_->s.regs.events = events_;
+    run_->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
+  }
+
+  SpecialRegisters special_registers() const override {
+    kvm_sregs sregs = run_->s.regs.sregs;
+    sregs.cs = sregs_.cs;
+    sregs.ss = sregs_.ss;
+    return special_registers_of(sregs);
+  }
+
+  void fpu(std::span<uint8_t> image) override {
+    kvm_abi::Xsave xsave;
+    call(vcpu_.get(), kvm_abi::kGetXsave, &xsave, "KVM_GET_XSAVE");
+    std::memcpy(image.data(), &xsave, std::min(image.size(), kFxsaveBytes));
+  }
+
+  void set_fpu(std::span<const uint8_t> image) override {
+    kvm_abi::Xsave xsave;
+    call(vcpu_.get(), kvm_abi::kGetXsave, &xsave, "KVM_GET_XSAVE");
+    // SAFETY (both): the image of x87 and SSE and the XSAVE header lie in the first 576 of 4096 bytes.
+    auto* bytes = reinterpret_cast<uint8_t*>(&xsave);
+    std::memcpy(bytes, image.data(), std::min(image.size(), kLegacyBytes));
+    uint64_t components;
+    std::memcpy(&components, bytes + kXstateBvOffset, sizeof components);
+    components |= kLegacyComponents;
+    std::memcpy(bytes + kXstateBvOffset, &components, sizeof components);
+    call(vcpu_.get(), kvm_abi::kSetXsave, &xsave, "KVM_SET_XSAVE");
   }
 
   void save(VcpuState& state) override {

@@ -369,6 +369,23 @@ std::optional<ExceptionFrame> Monitor::read_frame(uint16_t port, const GeneralRe
                         pushed.ss};
 }
 
+GeneralRegisters Monitor::behind_stub(const GeneralRegisters& registers) const noexcept {
+  struct {
+    uint64_t rip, cs, rflags, rsp, ss;
+  } pushed;
+  const uint64_t stack_top = address_of(kStackPage) + kPageBytes;
+  const uint64_t depth = stack_top - registers.rsp;  // with the error code, or before it
+  const bool in_stub = registers.rip >= address_of(kStubPage) && registers.rip < address_of(kStubPage) + kPageBytes &&
+                       (depth == sizeof pushed || depth == sizeof pushed + sizeof(uint64_t));
+  if (!in_stub) return registers;
+  std::memcpy(&pushed, memory_.data() + (kStackPage + 1) * kPageBytes - sizeof pushed, sizeof pushed);
+  GeneralRegisters guest = registers;
+  guest.rip = pushed.rip;
+  guest.rsp = pushed.rsp;
+  guest.rflags = pushed.rflags & ~rflags::kResume;
+  return guest;
+}
+
 void Monitor::mark_dirty(uint64_t address, uint64_t length_bytes) noexcept {
   if (length_bytes == 0) return;
   const uint64_t last = (address + length_bytes - 1) / kPageBytes;

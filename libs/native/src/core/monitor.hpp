@@ -86,6 +86,8 @@ class Monitor {
    * stub can have. `registers`: at the exit.
    */
   std::optional<ExceptionFrame> read_frame(uint16_t port, const GeneralRegisters& registers) const noexcept;
+  /** Registers of the guest whose vCPU was interrupted on the way through a stub; unchanged when it was not. */
+  GeneralRegisters behind_stub(const GeneralRegisters& registers) const noexcept;
 
   /** Notes a store of the host into guest memory, so that a restore brings the pages back. Range checked by the caller. */
   void mark_dirty(uint64_t address, uint64_t length_bytes) noexcept;

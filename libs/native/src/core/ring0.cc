@@ -20,7 +20,6 @@ constexpr uint64_t kFaultWrite = 1 << 1;
 constexpr uint64_t kFaultFetch = 1 << 4;
 
 // Bits of a segment descriptor.
-constexpr uint64_t kAccessed = 1ull << 40;
 constexpr uint64_t kWritableData = 1ull << 41;
 constexpr uint64_t kReadableCode = 1ull << 41;
 constexpr uint64_t kCode = 1ull << 43;
@@ -188,7 +187,7 @@ Ring0Outcome Ring0::reflect(const Fault& fault, GeneralRegisters& registers, boo
   }
   mark_accessed(selector, descriptor);
   if (fault.vector == kPageFault) cpu_.cr2 = fault.address;
-  cpu_.selectors[segment::kCs] = static_cast<uint16_t>(selector & ~3);
+  cpu_.load(segment::kCs, static_cast<uint16_t>(selector & ~3), descriptor);
   if (type == 0x0e) cpu_.interrupts = false;
   registers.rip = target;
   registers.rsp = stack;
@@ -204,8 +203,8 @@ bool Ring0::read_descriptor(uint16_t selector, uint64_t& descriptor, Fault& faul
 }
 
 void Ring0::mark_accessed(uint16_t selector, uint64_t descriptor) {
-  if ((descriptor & kAccessed) != 0) return;
-  const auto access = static_cast<uint8_t>((descriptor | kAccessed) >> 40);
+  if ((descriptor & kAccessedSegment) != 0) return;
+  const auto access = static_cast<uint8_t>((descriptor | kAccessedSegment) >> 40);
   Fault ignored{};
   // A GDT that cannot be written keeps its bit clear: nothing that a guest can tell depends on it.
   write(cpu_.gdt.base + (selector & ~7u) + 5, {&access, 1}, ignored);
@@ -418,7 +417,7 @@ Ring0Outcome Ring0::load_segment(const Instruction& instruction, GeneralRegister
       return raise({is_stack ? kStackSegment : kNotPresentSegment, error_code_of(selector)}, registers);
     mark_accessed(selector, descriptor);
   }
-  cpu_.selectors[number] = selector;
+  cpu_.load(number, selector, descriptor);
   if (number == segment::kFs || number == segment::kGs)
     shell_.vm().set_segment_base(number == segment::kGs, is_null(selector) ? 0 : base_of(descriptor));
   registers.rip += instruction.length;
@@ -435,7 +434,7 @@ Ring0Outcome Ring0::far_return(const Instruction& instruction, GeneralRegisters&
   if ((selector & 3) != 0 || !is_ring0_code(selector, descriptor)) return refuse("retf to no 64-bit ring-0 code");
   if (!is_canonical(popped[0])) return raise({kProtection}, registers);
   mark_accessed(selector, descriptor);
-  cpu_.selectors[segment::kCs] = selector;
+  cpu_.load(segment::kCs, selector, descriptor);
   registers.rip = popped[0];
   registers.rsp += sizeof popped;
   return kGoOn;
@@ -451,15 +450,15 @@ Ring0Outcome Ring0::interrupt_return(const Instruction& instruction, GeneralRegi
   const auto stack_selector = static_cast<uint16_t>(popped[4]);
   if ((selector & 3) != 0 || !is_ring0_code(selector, descriptor)) return refuse("iretq to no 64-bit ring-0 code");
   if (!is_canonical(popped[0])) return raise({kProtection}, registers);
+  uint64_t stack_descriptor = 0;
   if (!is_null(stack_selector)) {
-    uint64_t stack_descriptor = 0;
     if (!read_descriptor(stack_selector, stack_descriptor, fault)) return raise(fault, registers);
     if ((stack_selector & 3) != 0 || privilege_of(stack_descriptor) != 0 || (stack_descriptor & kPresent) == 0)
       return raise({kProtection, error_code_of(stack_selector)}, registers);
   }
   mark_accessed(selector, descriptor);
-  cpu_.selectors[segment::kCs] = selector;
-  cpu_.selectors[segment::kSs] = stack_selector;
+  cpu_.load(segment::kCs, selector, descriptor);
+  cpu_.load(segment::kSs, stack_selector, stack_descriptor);
   cpu_.interrupts = (popped[2] & rflags::kInterrupt) != 0;
   registers.rip = popped[0];
   registers.rflags = popped[2];

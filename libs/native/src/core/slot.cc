@@ -171,6 +171,12 @@ void Slot::execute(Job job, const SlotTools& tools) {
     case OpKind::Compare:
       services_.completions.push(job.vm->compare());
       return;
+    case OpKind::GetState:
+      services_.completions.push(job.vm->get_state());
+      return;
+    case OpKind::SetState:
+      services_.completions.push(job.vm->set_state());
+      return;
     case OpKind::Restore:
       services_.completions.push(job.vm->restore(std::move(job.snapshot)));
       return;

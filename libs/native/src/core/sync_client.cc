@@ -73,6 +73,16 @@ void SyncClient::restore(Vm& vm, std::shared_ptr<const Snapshot> snapshot) {
   expect(OpKind::Restore);
 }
 
+std::vector<uint8_t> SyncClient::get_state(Vm& vm, StateKind kind) {
+  vm.post_get_state(kind);
+  return expect(OpKind::GetState).state;
+}
+
+void SyncClient::set_state(Vm& vm, StateKind kind, std::span<const uint8_t> bytes) {
+  vm.post_set_state(kind, bytes);
+  expect(OpKind::SetState);
+}
+
 void SyncClient::close(Vm& vm) {
   if (vm.close(true)) expect(OpKind::Close);
 }

@@ -33,6 +33,8 @@ class SyncClient {
   /** Restores, then compares. @returns pages that differ from the base. */
   uint64_t compare(Vm& vm);
   void restore(Vm& vm, std::shared_ptr<const Snapshot> snapshot);
+  std::vector<uint8_t> get_state(Vm& vm, StateKind kind);
+  void set_state(Vm& vm, StateKind kind, std::span<const uint8_t> bytes);
   void close(Vm& vm);
 
   /** Waits for the next completion of any VM and settles it. @throws nothing for a failed operation. */

@@ -2,16 +2,15 @@
 
 #include <cstdint>
 
-namespace mayfly {
+#include "registers.hpp"
 
-struct TableRegister {
-  uint64_t base = 0;
-  uint16_t limit = 0;
-  bool operator==(const TableRegister&) const = default;
-};
+namespace mayfly {
 
 /** CR4 bit that guests built for ring 0 toggle to flush their TLB. */
 inline constexpr uint64_t kCr4GlobalPages = 1 << 7;
+
+/** Of a segment descriptor. */
+inline constexpr uint64_t kAccessedSegment = 1ull << 40;
 
 /**
  * What a guest built for ring 0 believes its control state to be, while the real one is the monitor's. Plain data:
@@ -24,6 +23,8 @@ struct VirtualCpu {
   uint64_t cr4 = 0x620;
   /** Selectors: es, cs, ss, ds, fs, gs, as instructions number them. */
   uint16_t selectors[6] = {};
+  /** What each was loaded with; 0 for null. At first a 64-bit code segment of limit 0 and nothing else. */
+  uint64_t descriptors[6] = {0, 0x00209b0000000000, 0, 0, 0, 0};
   uint16_t ldt = 0;
   uint16_t task = 0;
   TableRegister gdt;
@@ -32,6 +33,12 @@ struct VirtualCpu {
   /** The guest has read CR3: from now on it may see its page tables. */
   bool sees_tables = false;
   bool operator==(const VirtualCpu&) const = default;
+
+  /** `number` as below; the accessed bit counts as set, which a load does. */
+  void load(uint8_t number, uint16_t selector, uint64_t descriptor) noexcept {
+    selectors[number] = selector;
+    descriptors[number] = descriptor == 0 ? 0 : descriptor | kAccessedSegment;
+  }
 };
 
 namespace segment {

@@ -114,6 +114,22 @@ bool Vm::revoke() {
   return slot_->revoke(*this);
 }
 
+void Vm::post_get_state(StateKind kind) {
+  require_created();
+  state_kind_ = kind;
+  slot_->post({shared_from_this(), OpKind::GetState, nullptr});
+  busy_ = true;
+}
+
+void Vm::post_set_state(StateKind kind, std::span<const uint8_t> bytes) {
+  require_created();
+  if (bytes.size() != state_bytes(kind)) throw KvmError(ErrorCode::Request, "not a state of this kind");
+  state_kind_ = kind;
+  state_.assign(bytes.begin(), bytes.end());
+  slot_->post({shared_from_this(), OpKind::SetState, nullptr});
+  busy_ = true;
+}
+
 bool Vm::close(bool notify) {
   if (closed_) return false;
   closed_ = true;
@@ -165,7 +181,8 @@ Completion Vm::guarded(OpKind op, Operation&& operation) {
     completion.status = error.code();
     completion.error_number = error.error_number();
     completion.text = error.what();
-    failed_ = true;
+    // A refused state has changed nothing.
+    failed_ = failed_ || op != OpKind::SetState || error.code() == ErrorCode::Hypervisor;
   } catch (const std::exception& error) {
     completion.status = ErrorCode::Hypervisor;
     completion.text = error.what();
@@ -219,12 +236,17 @@ void Vm::run_request(const SlotTools& tools) {
   outbox_.begin(block.outbox(), {.fresh = fresh, .traces = traces});
 
   resumable_ = false;
+  answer.registers = (request.flags & request_flags::kEntry) != 0 ? request.entry
+                     : restores ? body_.memory->base()->vcpu().state.registers
+                                : registers_;
   GuestRun run({*body_.shell, *body_.memory, outbox_, halt_sites_, virtual_cpu_, *interrupt_, tools.stopping,
                 tools.timer, tools.out_rip},
                {run_generation_, deadline_for(request), traces}, answer);
   run.until_settled();
-  resumable_ = run.resumable();
+  resumable_ = at_out_ = run.resumable();
   access_pending_ = run.access_pending();
+  loaded_ = false;
+  registers_ = answer.registers;
   answer.answered_ns = static_cast<double>(monotonic_ns());
 }
 
@@ -233,8 +255,24 @@ void Vm::complete_access() {
   access_pending_ = false;
 }
 
+void Vm::settle_vcpu() {
+  BackendVm& vm = body_.shell->vm();
+  complete_access();
+  if (loaded_) {
+    const VcpuState& state = body_.memory->base()->vcpu().state;
+    vm.load_extended(state);
+    vm.load(state, state.registers);
+  } else if (at_out_) {
+    vm.complete_pending();
+    registers_ = vm.registers();
+  }
+  loaded_ = at_out_ = false;
+}
+
 void Vm::load_vcpu(const VcpuState& state) {
   BackendVm& vm = body_.shell->vm();
+  loaded_ = true;
+  at_out_ = false;
   if ((state.registers.rflags & rflags::kTrap) == 0) {
     vm.load(state, body_.shell->monitor().prepare_resume(state.registers));
   } else {
@@ -291,6 +329,8 @@ std::shared_ptr<const Snapshot> Vm::snapshot_here(bool resumable) {
   vcpu.halt_sites = halt_sites_;
   vcpu.virtual_cpu = virtual_cpu_;
   vcpu.resumable = resumable;
+  settle_vcpu();
+  vcpu.state.registers = registers_;
   if (resumable) {
     vm.save(vcpu.state);
     body_.shell->monitor().set_resume_image(vcpu.state.extended);
@@ -339,6 +379,8 @@ Completion Vm::prime(const SlotTools& tools) {
     // What the guest sent before the touch would be sent once, not with every call.
     if (run.touched() && outbox_.silent()) {
       vm.set_continue(answer.registers);
+      registers_ = answer.registers;
+      loaded_ = at_out_ = false;
       completion.snapshot = snapshot_here(true);
       resumable_ = true;
     } else {
@@ -365,11 +407,41 @@ Completion Vm::restore(std::shared_ptr<const Snapshot> snapshot) {
 void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
   adopt_bookkeeping(vcpu);
   resumable_ = vcpu.resumable;
+  registers_ = vcpu.state.registers;
+  at_out_ = loaded_ = false;
   outbox_.forget_abort();
   if (!vcpu.resumable) return;
   complete_access();
   body_.shell->monitor().set_resume_image(vcpu.state.extended);
   load_vcpu(vcpu.state);
+}
+
+Completion Vm::get_state() {
+  return guarded(OpKind::GetState, [&](Completion& completion) {
+    settle_vcpu();
+    completion.state = VcpuAccess(body_.shell->vm(), virtual_cpu_, plan_->ring0()).get(state_kind_, registers_);
+  });
+}
+
+Completion Vm::set_state() {
+  return guarded(OpKind::SetState, [&](Completion&) {
+    settle_vcpu();
+    VcpuAccess access(body_.shell->vm(), virtual_cpu_, plan_->ring0());
+    switch (state_kind_) {
+      case StateKind::General:
+        access.set_general(state_, registers_);
+        resumable_ = true;
+        return;
+      case StateKind::Special:
+        // What the guest's tables were given counts anew after its CR4 changed.
+        take_given_pages();
+        access.set_special(state_);
+        return;
+      case StateKind::Fpu:
+        access.set_fpu(state_);
+        return;
+    }
+  });
 }
 
 VmBody Vm::release() noexcept {

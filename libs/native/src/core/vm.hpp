@@ -11,6 +11,7 @@
 #include "interrupt.hpp"
 #include "shell.hpp"
 #include "untouched.hpp"
+#include "vcpu_access.hpp"
 #include "vm_block.hpp"
 
 namespace mayfly {
@@ -62,6 +63,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void post_compare();
   /** @throws also SnapshotMismatch. */
   void post_restore(std::shared_ptr<const Snapshot> snapshot);
+  void post_get_state(StateKind kind);
+  /** @throws also Request for bytes that are no state of this kind. */
+  void post_set_state(StateKind kind, std::span<const uint8_t> bytes);
   void end_call() noexcept { interrupt_->end_call(); }
   /**
    * Takes back a run that begins a call and has not begun itself: it settles as cancelled (kByRevoke), the VM as it
@@ -93,6 +97,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
   Completion prime(const SlotTools& tools);
   Completion compare();
   Completion restore(std::shared_ptr<const Snapshot> snapshot);
+  Completion get_state();
+  Completion set_state();
 
   // Whoever took the VM's job from the slot's queue, or found none there.
   /** How an operation ends that never began. `flags`: of a run's answer. */
@@ -114,6 +120,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
   /** Takes back what the guest's own page tables were given; written pages are noted. */
   void take_given_pages();
   void complete_access();
+  /** Afterwards the vCPU itself holds the guest's state, with nothing half done, and `registers_` are the guest's. */
+  void settle_vcpu();
   void load_vcpu(const VcpuState& state);
   void prepare(const Request& request);
   void run_request(const SlotTools& tools);
@@ -145,8 +153,17 @@ class Vm : public std::enable_shared_from_this<Vm> {
   HaltSites halt_sites_;
   VirtualCpu virtual_cpu_;
   DirtyDecay dirty_decay_;
+  // Of the guest at its last exit; behind an OUT only after `settle_vcpu`.
+  GeneralRegisters registers_ = kInitialRegisters;
+  // A run without an entry may go on.
   bool resumable_ = false;
+  // The vCPU has left an OUT, and has not been settled since.
+  bool at_out_ = false;
+  // The base's state waits behind the trampoline: the vCPU has not run since it was loaded.
+  bool loaded_ = false;
   bool access_pending_ = false;
+  StateKind state_kind_ = StateKind::General;
+  std::vector<uint8_t> state_;  // to set
   // A host fault left the VM in a state that nobody can vouch for: it only closes.
   bool failed_ = false;
 };
