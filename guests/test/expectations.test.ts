@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
-import { type OutcomeDetail, toJsonValue } from '@mayfly/contracts';
+import { toJsonValue } from '@mayfly/contracts';
 import { guestInitFailure, type Sandbox } from '@mayfly/hypervisor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Expectation, expectations, guestManifest } from './support/expectation.js';
+import { expectations, guestManifest, matching, title } from './support/expectation.js';
 import { kvmOrReason, startGuest, typed } from './support/guest.js';
 
 const { driver, reason } = await kvmOrReason();
@@ -65,20 +65,3 @@ describe.skipIf(!driver)(`guests on KVM${reason && ` (skipped: ${reason})`}`, ()
     });
   });
 });
-
-function title(row: Expectation): string {
-  const args = row.args.map(({ value }) => JSON.stringify(value).slice(0, 20)).join(', ');
-  return row.phase === 'init'
-    ? `fails to start: ${row.outcome}`
-    : `${row.entrypoint}(${args}) ends as ${row.outcome}`;
-}
-
-function matching(row: Expectation) {
-  if (row.outcome === 'succeeded') return { outcome: 'succeeded', detail: undefined };
-  const detail: Partial<Record<keyof OutcomeDetail, unknown>> = {
-    ...(row.messageIncludes !== undefined && { message: expect.stringContaining(row.messageIncludes) }),
-    ...(row.guestCode !== undefined && { guestCode: row.guestCode }),
-    ...(row.vector !== undefined && { vector: row.vector }),
-  };
-  return { outcome: row.outcome, detail: expect.objectContaining(detail) };
-}

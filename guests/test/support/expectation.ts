@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Outcome, ReturnType } from '@mayfly/contracts';
+import type { Outcome, OutcomeDetail, ReturnType } from '@mayfly/contracts';
+import { expect } from 'vitest';
 
 /** One row of `guests/expectations.json`: what the host must answer to one call at CPL 3. */
 export interface Expectation {
@@ -29,4 +30,23 @@ export interface GuestManifest {
 
 export function guestManifest(name: string): GuestManifest {
   return JSON.parse(readFileSync(new URL(`../../build/${name}.json`, import.meta.url), 'utf8'));
+}
+
+/** For a test of it. */
+export function title(row: Expectation): string {
+  const args = row.args.map(({ value }) => JSON.stringify(value).slice(0, 20)).join(', ');
+  return row.phase === 'init'
+    ? `fails to start: ${row.outcome}`
+    : `${row.entrypoint}(${args}) ends as ${row.outcome}`;
+}
+
+/** What outcome and detail of a report must look like. */
+export function matching(row: Expectation) {
+  if (row.outcome === 'succeeded') return { outcome: 'succeeded', detail: undefined };
+  const detail: Partial<Record<keyof OutcomeDetail, unknown>> = {
+    ...(row.messageIncludes !== undefined && { message: expect.stringContaining(row.messageIncludes) }),
+    ...(row.guestCode !== undefined && { guestCode: row.guestCode }),
+    ...(row.vector !== undefined && { vector: row.vector }),
+  };
+  return { outcome: row.outcome, detail: expect.objectContaining(detail) };
 }
