@@ -65,6 +65,8 @@ export async function startMayfly(
     MAYFLY_DATA_DIR: dataDir,
     MAYFLY_PORT: `${port}`,
     MAYFLY_TENANT_KEY: key,
+    MAYFLY_GATEWAY_METRICS_PORT: '0',
+    MAYFLY_WORKER_METRICS_PORT: '0',
     ...options.env,
   };
   const workers: Process[] = [];

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { BlobStore } from '@mayfly/blobs';
-import { DATA_FOLDERS, LIMITS } from '@mayfly/contracts';
+import { DATA_FOLDERS, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { GatewayConfig } from './config.js';
@@ -11,6 +12,7 @@ import { listenOnRedis } from './dispatch/reply-channel.js';
 import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
 import { SyncLanes } from './dispatch/sync-lanes.js';
 import { Waiters } from './dispatch/waiters.js';
+import { problemWord } from './errors.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
 import { requireKey } from './plugins/auth.js';
@@ -31,6 +33,8 @@ import { rawRoute } from './routes/invoke/raw.js';
 import { healthRoutes } from './routes/platform/health.js';
 import { limitsRoute } from './routes/platform/limits.js';
 import type { CheckArtifact, Services } from './services.js';
+import { observePlatform } from './telemetry/platform-metrics.js';
+import { observeRequests } from './telemetry/request-telemetry.js';
 
 const CLOSE_IDLE_MS = 50;
 /** What a request that is no call, such as an upload, gets to end in once the calls have ended. */
@@ -43,6 +47,8 @@ export interface GatewayDeps {
   readonly checkArtifact: CheckArtifact;
   /** @defaultValue LIMITS.queueWaitMs */
   readonly queueWaitMs?: number;
+  /** Belongs to the caller, who ends it after `drain`. @defaultValue metrics that nobody reads */
+  readonly telemetry?: Telemetry<'gateway'>;
 }
 
 export interface Gateway {
@@ -61,25 +67,34 @@ export interface Gateway {
 /** Connects to Redis, opens the reply socket and builds the HTTP application over both. */
 export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const { config, logger, blobs, checkArtifact, queueWaitMs = DEFAULT_QUEUE_WAIT_MS } = deps;
+  const { telemetry = localTelemetry('gateway') } = deps;
+  const { instruments } = telemetry.metrics;
   const redis = await connectRedis(config.redis, logger);
   const waiters = new Waiters();
   const replies = new ReplyServer(
     replySocketPath(join(config.dataDir, DATA_FOLDERS.run), config.gatewayId),
     ({ token, record, body }) => waiters.deliver(token, record, body),
   );
-  const producer = new JobProducer(redis.commands, { gatewayId: config.gatewayId, socketPath: replies.path });
+  const reply = { gatewayId: config.gatewayId, socketPath: replies.path };
+  const producer = new JobProducer(redis.commands, reply, instruments);
   const registry = new FunctionRegistry(redis.commands);
   const cache = new FunctionCache(registry);
   const store = new InvocationStore(redis.commands);
+  const admission = new Admission(config, new QueueDepth(producer));
+  observePlatform(telemetry.metrics, {
+    ...{ producer, admission },
+    workersAlive: () => redis.commands.zcount(keys.workers, Date.now() - WORKER_ALIVE_MS, '+inf'),
+  });
   const invoker = new Invoker({
     store,
     producer,
     lanes: new SyncLanes((ref, items) => producer.addSync(ref, items)),
     waiters,
-    admission: new Admission(config, new QueueDepth(producer)),
+    admission,
     blobs,
     queueWaitMs,
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
+    onDispatchFailure: (code) => instruments.dispatchFailures.add(1, problemWord(code) ?? code),
   });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker },
@@ -97,7 +112,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
       collect: (token) => invoker.collect(token),
     });
-    const app = await buildRoutes(services);
+    const app = await buildRoutes(services, telemetry);
     return {
       app,
       services,
@@ -110,7 +125,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   }
 }
 
-async function buildRoutes(services: Services): Promise<FastifyInstance> {
+async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>): Promise<FastifyInstance> {
   const app = Fastify({
     logger: false,
     bodyLimit: LIMITS.invocationBodyBytes,
@@ -124,7 +139,12 @@ async function buildRoutes(services: Services): Promise<FastifyInstance> {
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
   });
-  answerWithProblems(app, services.logger);
+  const { tenantThrottled } = telemetry.metrics.instruments;
+  answerWithProblems(app, {
+    logger: services.logger,
+    onThrottled: (tenant, reason) => tenantThrottled.add(1, tenant, reason),
+  });
+  observeRequests(app, telemetry);
   app.decorateRequest('tenant', '');
   await describeApi(app);
   await app.register(async (open) => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isTenantName, parseRedisUrl, type RedisAddress } from '@mayfly/contracts';
+import { readTelemetrySettings, type TelemetrySettings } from '@mayfly/telemetry';
 import { gatewayError } from './errors.js';
 
 export interface GatewayConfig {
@@ -21,7 +22,18 @@ export interface GatewayConfig {
   readonly maxQueueDepth: number;
   /** How long a drain waits for calls in flight. */
   readonly drainMs: number;
+  /** Where `/metrics` is served. */
+  readonly metricsHost: string;
+  /** 0 lets the system choose. */
+  readonly metricsPort: number;
+  /** Calls that take longer are always traced. */
+  readonly traceSlowMs: number;
+  /** What `OTEL_*` says. */
+  readonly telemetry: TelemetrySettings;
 }
+
+/** What a variable of ours says, each. */
+type Variables = Omit<GatewayConfig, 'telemetry'>;
 
 interface Key<T> {
   readonly name: string;
@@ -46,7 +58,7 @@ const integer = (
 });
 
 /** One entry per setting: its variable, its default, how it is read. */
-const KEYS: { readonly [K in keyof GatewayConfig]: Key<GatewayConfig[K]> } = {
+const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
   host: {
     name: 'MAYFLY_HOST',
     fallback: () => '127.0.0.1',
@@ -87,6 +99,14 @@ const KEYS: { readonly [K in keyof GatewayConfig]: Key<GatewayConfig[K]> } = {
   tenantMaxInFlight: integer('MAYFLY_GATEWAY_TENANT_MAX_IN_FLIGHT', 1024, [1, 100_000]),
   maxQueueDepth: integer('MAYFLY_GATEWAY_MAX_QUEUE_DEPTH', 10_000, [1, 10_000_000]),
   drainMs: integer('MAYFLY_GATEWAY_DRAIN_MS', 30_000, [0, 600_000]),
+  metricsHost: {
+    name: 'MAYFLY_METRICS_HOST',
+    fallback: () => '127.0.0.1',
+    read: (text) => (/^[A-Za-z0-9.:_-]{1,255}$/.test(text) ? text : undefined),
+    expected: 'a host name or an address',
+  },
+  metricsPort: integer('MAYFLY_GATEWAY_METRICS_PORT', 9464, [0, 65_535]),
+  traceSlowMs: integer('MAYFLY_TRACE_SLOW_MS', 1_000, [1, 3_600_000]),
 };
 
 /** Exit code of a process whose configuration is wrong (EX_CONFIG of sysexits.h). */
@@ -113,9 +133,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): G
   const known = new Set(Object.values(KEYS).map((key) => key.name));
   for (const name of Object.keys(env).sort())
     if (name.startsWith('MAYFLY_GATEWAY_') && !known.has(name)) problems.push(`${name} is not a setting`);
+  const telemetry = readTelemetrySettings(env, (config as unknown as Variables).traceSlowMs, problems);
   if (problems.length > 0)
     throw gatewayError('MAYFLY_ERR_GATEWAY_CONFIG', problems.join('\n'), { details: { problems } });
-  return Object.freeze(config) as unknown as GatewayConfig;
+  return Object.freeze({ ...config, telemetry }) as unknown as GatewayConfig;
 }
 
 function shown(name: string, text: string): string {

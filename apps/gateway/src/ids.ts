@@ -18,7 +18,7 @@ function randomHex(lengthBytes: number): string {
 
 /** `inv_` + 48 bits of milliseconds + 80 random bits, in hex: ids sort by the time they were made. */
 export function newInvocationId(nowMs: number): string {
-  return `inv_${nowMs.toString(16).padStart(12, '0')}${randomHex(10)}`;
+  return `inv_${Math.floor(nowMs).toString(16).padStart(12, '0')}${randomHex(10)}`;
 }
 
 /** When an id was made. */

@@ -89,7 +89,9 @@ export function problemOfRecord(record: InvocationRecord): Answer {
     version: record.version,
     ...(!hostFault && detail !== undefined && guestFacts(detail)),
     ...(record.logTail !== '' && { logTail: record.logTail }),
+    ...(record.trace && { traceId: record.trace.id }),
     timings: record.timings,
+    usage: record.usage,
   };
   return {
     status,

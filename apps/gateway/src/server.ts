@@ -1,13 +1,19 @@
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, isMayflyError } from '@mayfly/contracts';
 import { checkElf } from '@mayfly/hypervisor/elf';
+import { MetricsServer, startTelemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { buildApp } from './app.js';
 import { EXIT_CONFIG, type GatewayConfig, loadConfig } from './config.js';
 import { sweepBlobs } from './retention.js';
 
 const SWEEP_MS = 3_600_000;
+/** What spans that wait get to be sent in. */
+const TELEMETRY_GRACE_MS = 3_000;
+/** Past this, something holds the process that should not. */
+const EXIT_TIMEOUT_MS = 2_000;
 
 await main();
 
@@ -19,8 +25,25 @@ async function main(): Promise<void> {
   }
   const logger = pino({ base: { service: 'mayfly-gateway', gatewayId: config.gatewayId } });
   const blobs = new LocalBlobStore(join(config.dataDir, DATA_FOLDERS.blobs));
+  const telemetry = await startTelemetry({
+    process: 'gateway',
+    instanceId: config.gatewayId,
+    version: createRequire(import.meta.url)('../package.json').version,
+    settings: config.telemetry,
+    onProblem: (error) => logger.warn({ err: error }, 'telemetry is not delivered'),
+  });
+  const metrics = new MetricsServer({
+    ...{ metrics: telemetry.metrics, resource: telemetry.resource },
+    ...{ host: config.metricsHost, port: config.metricsPort },
+  });
   try {
-    const { app, services, drain } = await buildApp({ config, logger, blobs, checkArtifact: checkElf });
+    const parts = { config, logger, blobs, checkArtifact: checkElf, telemetry };
+    const { app, services, drain } = await buildApp(parts);
+    // Calls are taken without it, too: another gateway of this host may have the port.
+    await metrics.listen().then(
+      (address) => logger.info({ address }, 'serving metrics'),
+      (error: unknown) => logger.warn({ err: error, port: config.metricsPort }, 'no metrics are served'),
+    );
     await app.listen({ host: config.host, port: config.port });
     logger.info({ addresses: app.addresses() }, 'listening');
     const sweep = () =>
@@ -33,7 +56,10 @@ async function main(): Promise<void> {
       logger.info({ signal }, 'draining');
       clearInterval(sweeps);
       await drain();
+      await metrics.close();
+      await telemetry.shutdown(TELEMETRY_GRACE_MS);
       logger.info('drained');
+      setTimeout(() => process.exit(0), EXIT_TIMEOUT_MS).unref();
     };
     let asked = false;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {

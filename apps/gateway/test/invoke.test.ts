@@ -35,11 +35,15 @@ describe('POST /invoke', () => {
       function: 'echo',
       version: 1,
       timings: { queueUs: 700, acquireUs: 20, restoreUs: 30, runUs: 40, resultUs: 10, totalUs: 800 },
+      usage: { cpuUs: 3, exits: 1, hostCalls: 0, dirtyPages: 16, source: 'warm' },
     });
     expect(response.headers.get('invocation-id')).toBe(body.invocationId);
     expect(response.headers.get('function-version')).toBe('1');
     expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
     expect(response.headers.get('server-timing')).toContain('run;dur=0.04');
+    expect(response.headers.get('invocation-usage')).toBe(
+      'cpu-us=3, exits=1, host-calls=0, dirty-pages=16, source=warm',
+    );
   });
 
   it('hands the worker all it needs to know, and no secret', async () => {

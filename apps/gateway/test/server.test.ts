@@ -51,6 +51,7 @@ describe('the gateway process', () => {
     const child = start({
       MAYFLY_TENANT_KEY: 'mf_0123456789',
       MAYFLY_PORT: '0',
+      MAYFLY_GATEWAY_METRICS_PORT: '0',
       MAYFLY_REDIS_URL: redis.url,
       MAYFLY_DATA_DIR: dataDir,
     });
@@ -66,6 +67,6 @@ describe('the gateway process', () => {
       child.kill(signal);
     }
     expect((await exited)[0]).toBe(0);
-    expect(seen).toEqual(['listening', 'draining', 'drained']);
+    expect(seen).toEqual(['serving metrics', 'listening', 'draining', 'drained']);
   });
 });

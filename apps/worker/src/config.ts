@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseRedisUrl } from '@mayfly/contracts';
+import { readTelemetrySettings, type TelemetrySettings } from '@mayfly/telemetry';
 import { workerError } from './errors.js';
 
 export interface WorkerConfig {
@@ -28,7 +29,18 @@ export interface WorkerConfig {
   /** What running calls get to end after SIGTERM. */
   readonly drainGraceMs: number;
   readonly logLevel: LogLevel;
+  /** Where `/metrics` is served. */
+  readonly metricsHost: string;
+  /** 0 lets the system choose. */
+  readonly metricsPort: number;
+  /** Calls that take longer are always traced. */
+  readonly traceSlowMs: number;
+  /** What `OTEL_*` says. */
+  readonly telemetry: TelemetrySettings;
 }
+
+/** What a variable of ours says, each. */
+type Variables = Omit<WorkerConfig, 'telemetry'>;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -46,7 +58,7 @@ const MIB = 1024 * 1024;
 const cores = () => availableParallelism();
 
 /** Every variable of this process; nothing else reads the environment. */
-const SETTINGS: { readonly [K in keyof WorkerConfig]: Setting<WorkerConfig[K]> } = {
+const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
   dataDirectory: { variable: 'MAYFLY_DATA_DIR', parse: path, fallback: () => resolve('.mayfly') },
   redisUrl: { variable: 'MAYFLY_REDIS_URL', parse: redisUrl },
   workerId: {
@@ -90,6 +102,13 @@ const SETTINGS: { readonly [K in keyof WorkerConfig]: Setting<WorkerConfig[K]> }
     fallback: () => 32_000,
   },
   logLevel: { variable: 'MAYFLY_WORKER_LOG_LEVEL', parse: oneOf(LOG_LEVELS), fallback: () => 'info' },
+  metricsHost: {
+    variable: 'MAYFLY_METRICS_HOST',
+    parse: pattern(/^[A-Za-z0-9.:_-]{1,255}$/),
+    fallback: () => '127.0.0.1',
+  },
+  metricsPort: { variable: 'MAYFLY_WORKER_METRICS_PORT', parse: integer(0, 65_535), fallback: () => 9465 },
+  traceSlowMs: { variable: 'MAYFLY_TRACE_SLOW_MS', parse: integer(1, 3_600_000), fallback: () => 1_000 },
 };
 
 /**
@@ -98,13 +117,13 @@ const SETTINGS: { readonly [K in keyof WorkerConfig]: Setting<WorkerConfig[K]> }
  * secret's text is in none of them.
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): WorkerConfig {
-  const settings = Object.entries(SETTINGS) as [keyof WorkerConfig, Setting<unknown>][];
+  const settings = Object.entries(SETTINGS) as [keyof Variables, Setting<unknown>][];
   const known = new Set(settings.map(([, { variable }]) => variable));
   const problems = Object.keys(env)
     .filter((name) => name.startsWith('MAYFLY_WORKER_') && !known.has(name))
     .map((name) => `${name}: unknown variable`);
 
-  const values: Partial<Record<keyof WorkerConfig, unknown>> = {};
+  const values: Partial<Record<keyof Variables, unknown>> = {};
   for (const [field, { variable, parse, fallback }] of settings) {
     const raw = env[variable];
     if (raw === undefined || raw === '') {
@@ -116,7 +135,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): W
     if ('value' in parsed) values[field] = parsed.value;
     else problems.push(`${variable}=${shown(variable, raw)}: expected ${parsed.expected}`);
   }
-  const config = values as WorkerConfig;
+  const variables = values as Variables;
+  const telemetry = readTelemetrySettings(env, variables.traceSlowMs, problems);
+  const config: WorkerConfig = { ...variables, telemetry };
   const callsInFlight = config.slots + config.callsAhead;
   if (callsInFlight > config.maxSandboxes)
     problems.push(

@@ -36,6 +36,8 @@ export interface BadItem {
   readonly returns: ReturnType;
   readonly acceptedAtMs: number;
   readonly replyToken?: string;
+  readonly traceparent?: string;
+  readonly tracestate?: string;
   readonly problem: string;
 }
 

@@ -2,8 +2,9 @@ import { ASYNC_QUEUE, isMayflyError, QUEUE_PREFIX, SYNC_QUEUE } from '@mayfly/co
 import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { FetchAheadWorker } from './fetch-ahead.js';
+import type { JobView } from './job-view.js';
 import type { Lane as LaneName } from './permits.js';
-import type { JobView, Processor, StopReason } from './processor.js';
+import type { Processor, StopReason } from './processor.js';
 
 /** A killed host's jobs are found after lock and check, some ten seconds, instead of BullMQ's minute. */
 const LOCK_DURATION_MS = 10_000;

@@ -1,7 +1,9 @@
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, isMayflyError } from '@mayfly/contracts';
 import { createKvmDriver } from '@mayfly/hypervisor';
+import { MetricsServer, startTelemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { loadConfig, type WorkerConfig } from './config.js';
 import { HypervisorImageBuilder } from './image-builder.js';
@@ -13,6 +15,8 @@ const EXIT_FAILURE = 1;
 const EXIT_CONFIG = 78;
 /** What is left to release after an error that nobody handled. */
 const PANIC_GRACE_MS = 1_000;
+/** What spans and log records that wait get to be sent in. */
+const TELEMETRY_GRACE_MS = 3_000;
 /** Past this, something holds the process that should not. */
 const EXIT_TIMEOUT_MS = 2_000;
 
@@ -44,7 +48,17 @@ async function main(): Promise<void> {
     initTimeoutMs: config.initTimeoutMs,
     onMismatch: (mismatch) => panic(mismatch),
   });
-  const worker = buildWorker({ config, redis, blobs, images, logger });
+  const telemetry = await startTelemetry({
+    process: 'worker',
+    instanceId: config.workerId,
+    version: createRequire(import.meta.url)('../package.json').version,
+    settings: config.telemetry,
+    onProblem: (error) => logger.warn({ err: error }, 'telemetry is not delivered'),
+  });
+  const worker = buildWorker({ config, redis, blobs, images, logger, telemetry });
+  const { metricsHost: host, metricsPort: port } = config;
+  const { metrics: source, resource } = telemetry;
+  const metrics = new MetricsServer({ metrics: source, resource, host, port });
 
   let isStopping = false;
   const stop = async (graceMs: number, exitCode: number) => {
@@ -53,6 +67,8 @@ async function main(): Promise<void> {
     await worker.drain(graceMs);
     await driver.close();
     await disconnectRedis(redis);
+    await metrics.close();
+    await telemetry.shutdown(TELEMETRY_GRACE_MS);
     setTimeout(() => {
       logger.error('something keeps the process alive: leaving anyway');
       process.exit(exitCode);
@@ -72,6 +88,11 @@ async function main(): Promise<void> {
       stop(config.drainGraceMs, 0).then(() => logger.info('drained'), panic);
     });
 
+  // Calls are served without it, too: another worker of this host may have the port.
+  await metrics.listen().then(
+    (address) => logger.info({ address }, 'serving metrics'),
+    (error) => logger.warn({ err: error, host, port }, 'no metrics are served'),
+  );
   await worker.start();
   logger.info({ slots: config.slots, dataDirectory: config.dataDirectory }, 'taking calls');
 }

@@ -9,23 +9,14 @@ import {
 import { workerError } from './errors.js';
 import { decodeInput } from './input.js';
 import { type BadItem, type ParsedJob, parseJob } from './job-parser.js';
-import type { Lane, Permits } from './permits.js';
+import type { JobView } from './job-view.js';
+import type { Permits } from './permits.js';
 import type { GuestCallReport } from './pool/guest-image.js';
 import type { Lease, SandboxPool } from './pool/sandbox-pool.js';
 import type { Delivery, Settlement } from './reply/delivery.js';
 import type { ReplyPace } from './reply/reply-connection.js';
 import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
-
-/** What the processor knows of a queue's job. */
-export interface JobView {
-  readonly id: string;
-  readonly lane: Lane;
-  readonly data: unknown;
-  /** Starts of this job so far, this one included; above 1, some of its invocations may have ended before. */
-  readonly attempt: number;
-  /** Whether nobody will try again after this attempt. */
-  readonly isLastAttempt: boolean;
-}
+import type { CallTelemetry } from './telemetry/call-telemetry.js';
 
 /** Why a job's calls are stopped: the worker shuts down, or the job's lock went to another worker. */
 export type StopReason = 'drain' | 'lost';
@@ -39,6 +30,7 @@ export interface ProcessorDeps {
   readonly permits: Permits;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly delivery: Pick<Delivery, 'deliver' | 'leave' | 'settled'>;
+  readonly telemetry: CallTelemetry;
   /** Host faults, with their whole chain. */
   readonly onHostFault: (error: unknown, invocationId: string) => void;
 }
@@ -84,6 +76,17 @@ export class Processor {
    */
   async process(job: JobView, signal: AbortSignal): Promise<JobEnd> {
     const takenAt = performance.now();
+    try {
+      const end = await this.#process(job, signal, takenAt);
+      this.#deps.telemetry.jobEnded(job, takenAt);
+      return end;
+    } catch (error) {
+      this.#deps.telemetry.jobEnded(job, takenAt, error);
+      throw error;
+    }
+  }
+
+  async #process(job: JobView, signal: AbortSignal, takenAt: number): Promise<JobEnd> {
     const parsed = parseJob(job.data);
     const items = job.attempt > 1 ? await this.#unsettledOf(parsed) : parsed.items;
     const ends = await Promise.all([
@@ -118,7 +121,9 @@ export class Processor {
       items.map((item) => {
         const facts = this.#facts(job, parsed, item, takenAt);
         const end = settleUnrun(facts, { outcome: 'host-fault', detail: { message: detail } });
-        return this.#deps.delivery.deliver(end, parsed.reply);
+        const kept = this.#deps.delivery.deliver(end, parsed.reply);
+        this.#deps.telemetry.ended({ job, ref: parsed.function, settlement: end, trace: facts.trace });
+        return kept;
       }),
     );
   }
@@ -135,11 +140,9 @@ export class Processor {
       if (isLost(call.signal)) return 'stopped';
       if (execution === 'expired') return 'settled';
       if (execution === 'stopped') return await this.#stopped(call);
-      const settlement =
-        'settlement' in execution
-          ? execution.settlement
-          : settleReport(call.facts, execution.report, execution.run);
-      return await this.#deliver(call, settlement);
+      if ('settlement' in execution) return await this.#deliver(call, execution.settlement);
+      const { report, run } = execution;
+      return await this.#deliver(call, settleReport(call.facts, report, run), report);
     } catch (error) {
       return this.#failed(call, error);
     }
@@ -147,12 +150,13 @@ export class Processor {
 
   async #execute(call: Call): Promise<Execution> {
     const { job, ref, item, signal } = call;
-    const { pool, permits, blobs } = this.#deps;
+    const { pool, permits, blobs, telemetry } = this.#deps;
     if (isExpired(item)) return 'expired';
     const decoded = decodeInput(item.input, ref.tenant, blobs);
     const args = decoded instanceof Promise ? await decoded : decoded;
     // Initialising a version can take long, so it does not hold a permit.
     const preparing = pool.prepare(ref);
+    telemetry.versionFound(preparing === undefined);
     const built = preparing !== undefined && (await preparing).built;
     const waiting = permits.acquire(job.lane);
     if (waiting) await waiting;
@@ -188,6 +192,7 @@ export class Processor {
           version: ref.version,
           invocationId: item.invocationId,
         },
+        trace: this.#deps.telemetry.wantsGuestTrace(facts.trace),
       });
       if (signal.aborted && report.outcome === 'canceled') return 'stopped';
       if (lease.isRevoked) return 'revoked';
@@ -204,7 +209,10 @@ export class Processor {
 
   /** The worker shuts down: a waiting caller is told, an async invocation goes to another worker. */
   #stopped(call: Call): Promise<CallEnd> | CallEnd {
-    if (call.job.lane === 'async') return 'stopped';
+    if (call.job.lane === 'async') {
+      this.#unsettled(call, 'The worker shut down before the call ended');
+      return 'stopped';
+    }
     const detail = { message: 'The worker shut down before the call ended' };
     return this.#deliver(call, settleUnrun(call.facts, { outcome: 'host-fault', detail }));
   }
@@ -212,29 +220,38 @@ export class Processor {
   async #failed(call: Call, error: unknown): Promise<CallEnd> {
     if (isLost(call.signal)) return 'stopped';
     this.#deps.onHostFault(error, call.item.invocationId);
+    this.#deps.telemetry.hostFault(error);
     const isCurable = !isMayflyError(error) || error.definition.retryable;
-    if (call.job.lane === 'async' && isCurable && !call.job.isLastAttempt) return 'unsettled';
+    if (call.job.lane === 'async' && isCurable && !call.job.isLastAttempt) {
+      this.#unsettled(call, hostFault(error).detail.message);
+      return 'unsettled';
+    }
     const end = await this.#deliver(call, settleUnrun(call.facts, hostFault(error)));
     // The last attempt's job fails although its invocations are settled: a host fault is worth a look.
     return call.job.lane === 'async' && isCurable ? 'unsettled' : end;
   }
 
+  #unsettled({ job, facts }: Call, why: string): void {
+    this.#deps.telemetry.unsettled(job, facts.trace, facts.takenAt, why);
+  }
+
   #refuse(job: JobView, parsed: ParsedJob, item: BadItem, takenAt: number): Promise<CallEnd> {
     const problem = workerError('MAYFLY_ERR_JOB_MALFORMED', `item: ${item.problem}`);
     this.#deps.onHostFault(problem, item.invocationId);
+    this.#deps.telemetry.hostFault(problem);
     const facts = this.#facts(job, parsed, item, takenAt);
-    return this.#deliver(
-      { job, reply: parsed.reply, pace: 'at-once' },
-      settleUnrun(facts, hostFault(problem)),
-    );
+    const call = { job, ref: parsed.function, facts, reply: parsed.reply, pace: 'at-once' } as const;
+    return this.#deliver(call, settleUnrun(facts, hostFault(problem)));
   }
 
   /** A waiting caller has its answer from the reply; an async one only from the record, so that is waited for. */
   async #deliver(
-    { job, reply, pace }: Pick<Call, 'job' | 'reply' | 'pace'>,
+    { job, ref, facts, reply, pace }: Pick<Call, 'job' | 'ref' | 'facts' | 'reply' | 'pace'>,
     settlement: Settlement,
+    report?: GuestCallReport,
   ): Promise<CallEnd> {
     const kept = this.#deps.delivery.deliver(settlement, reply, pace);
+    this.#deps.telemetry.ended({ job, ref, settlement, trace: facts.trace, report });
     if (job.lane === 'async') {
       const isKept = await kept.then(
         () => true,
@@ -259,6 +276,7 @@ export class Processor {
       workerId: this.#deps.workerId,
       acceptedAtMs: item.acceptedAtMs,
       takenAt,
+      trace: this.#deps.telemetry.begin(item, job),
     };
     return facts;
   }

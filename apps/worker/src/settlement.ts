@@ -11,6 +11,7 @@ import {
   toJsonValue,
   type Usage,
 } from '@mayfly/contracts';
+import { preciseNowMs } from '@mayfly/telemetry';
 import { logTail, startOf } from './log-tail.js';
 import type { GuestCallReport } from './pool/guest-image.js';
 import type { Settlement } from './reply/delivery.js';
@@ -33,6 +34,14 @@ export interface InvocationFacts {
   readonly acceptedAtMs: number;
   /** `performance.now()` when this worker took it. */
   readonly takenAt: number;
+  /** Absent when nobody traces. */
+  readonly trace?: TraceDecision | undefined;
+}
+
+/** Where the spans of an invocation go, and whether any are made, which its end decides, too. */
+export interface TraceDecision {
+  readonly traceId: string;
+  isKept(end: { readonly failed: boolean; readonly totalMs: number }): boolean;
 }
 
 /** When the parts of a run that the worker itself sees began and ended, in `performance.now()` milliseconds. */
@@ -42,7 +51,7 @@ export interface RunTimes {
   readonly source: Usage['source'];
 }
 
-const NO_USAGE: Usage = { exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' };
+const NO_USAGE: Usage = { cpuUs: 0, exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' };
 
 /** A guest ran, to whatever end. */
 export function settleReport(facts: InvocationFacts, report: GuestCallReport, run: RunTimes): Settlement {
@@ -56,8 +65,9 @@ export function settleReport(facts: InvocationFacts, report: GuestCallReport, ru
     body: isTooLarge ? undefined : result?.body,
     acquireUs: (run.acquiredAt - facts.takenAt) * 1000 + phases.queuedUs,
     restoreUs: phases.restoreUs,
-    runUs: phases.runUs,
+    runUs: phases.runUs + phases.hostUs,
     usage: {
+      cpuUs: Math.round(phases.runUs),
       exits: report.exits,
       hostCalls: report.hostCalls,
       dirtyPages: report.dirtyPages,
@@ -108,7 +118,8 @@ interface End {
 
 /** Every call passes here: literals and assignments, since V8 builds objects from spreads the slow way. */
 function settle(facts: InvocationFacts, end: End): Settlement {
-  const finishedAtMs = Date.now();
+  const finishedAtMs = preciseNowMs();
+  const phases = timings(facts, end, finishedAtMs);
   const record: Draft<InvocationRecord> = {
     v: 1,
     invocationId: facts.invocationId,
@@ -121,13 +132,17 @@ function settle(facts: InvocationFacts, end: End): Settlement {
     workerId: facts.workerId,
     acceptedAtMs: facts.acceptedAtMs,
     outcome: end.outcome,
-    timings: timings(facts, end, finishedAtMs),
+    timings: phases,
     usage: end.usage,
     logTail: end.logTail,
     finishedAtMs,
   };
   if (end.detail !== undefined) record.detail = shortened(end.detail);
   if (end.result !== undefined) record.result = end.result;
+  if (facts.trace !== undefined) {
+    const ended = { failed: end.outcome !== 'succeeded', totalMs: phases.totalUs / 1000 };
+    record.trace = { id: facts.trace.traceId, sampled: facts.trace.isKept(ended) };
+  }
   const settlement: Draft<Settlement> = { record, body: end.body ?? NOTHING };
   if (facts.replyToken !== undefined) settlement.replyToken = facts.replyToken;
   return settlement;

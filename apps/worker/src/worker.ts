@@ -1,5 +1,6 @@
 import type { BlobStore } from '@mayfly/blobs';
 import type { FunctionRef } from '@mayfly/contracts';
+import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.js';
 import { Heartbeat } from './heartbeat.js';
@@ -10,6 +11,8 @@ import { SandboxPool } from './pool/sandbox-pool.js';
 import { Processor } from './processor.js';
 import { Delivery } from './reply/delivery.js';
 import { ReplyRouter } from './reply/reply-router.js';
+import { CallTelemetry } from './telemetry/call-telemetry.js';
+import { countedBuilder, observePool } from './telemetry/pool-metrics.js';
 import { listenForVersions } from './version-listener.js';
 
 /** What a drain may take beyond its grace: calls that were killed, replies and records that are on their way. */
@@ -31,6 +34,8 @@ export interface WorkerDeps {
   readonly blobs: BlobStore;
   readonly images: ImageBuilder;
   readonly logger: Logger;
+  /** Belongs to the caller, who ends it after `drain`. @defaultValue metrics that nobody reads */
+  readonly telemetry?: Telemetry<'worker'>;
 }
 
 export interface MayflyWorker {
@@ -45,7 +50,8 @@ export interface MayflyWorker {
   readonly pool: Pick<SandboxPool, 'use'>;
 }
 
-export function buildWorker({ config, redis, blobs, images, logger }: WorkerDeps): MayflyWorker {
+export function buildWorker(deps: WorkerDeps): MayflyWorker {
+  const { config, redis, blobs, images, logger, telemetry = localTelemetry('worker') } = deps;
   const router = new ReplyRouter();
   const delivery = new Delivery({
     redis,
@@ -54,19 +60,21 @@ export function buildWorker({ config, redis, blobs, images, logger }: WorkerDeps
     onError: (error, invocationId) => logger.error({ err: error, invocationId }, 'delivery failed'),
   });
   const permits = new Permits(config.slots + config.callsAhead);
-  const pool = new SandboxPool(images, {
+  const pool = new SandboxPool(countedBuilder(telemetry.metrics, images), {
     limits: { maxSandboxes: config.maxSandboxes, maxMemoryBytes: config.maxMemoryBytes },
     slots: config.slots,
     // A hostile initialisation runs to its whole timeout: one slot stays free of them.
     buildsAtOnce: Math.max(1, config.slots - 1),
     onCloseError: (error) => logger.error({ err: error }, 'a sandbox did not close'),
   });
+  observePool(telemetry.metrics, pool, config);
   const processor = new Processor({
     workerId: config.workerId,
     pool,
     permits,
     blobs,
     delivery,
+    telemetry: new CallTelemetry(telemetry, (error) => logger.error({ err: error }, 'telemetry of a call')),
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
   });
   const lanes = (['sync', 'async'] as const).map(

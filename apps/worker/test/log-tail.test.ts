@@ -12,7 +12,7 @@ test('printed text comes first, then log records, a line each', () => {
   const logs = [
     { level: 'info', message: 'one' },
     { level: 'error', message: 'two' },
-  ];
+  ] as const;
   expect(logTail({ printed: 'p', logs })).toBe('p\n[info] one\n[error] two\n');
   expect(logTail({ printed: 'p\n', logs: logs.slice(0, 1) })).toBe('p\n[info] one\n');
   expect(logTail({ printed: 'p', logs: [] })).toBe('p');

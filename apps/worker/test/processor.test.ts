@@ -2,11 +2,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { defineErrors, type InvocationItem } from '@mayfly/contracts';
+import { localTelemetry } from '@mayfly/telemetry';
 import { expect, test } from 'vitest';
+import type { JobView } from '../src/job-view.js';
 import { Permits } from '../src/permits.js';
 import { SandboxPool } from '../src/pool/sandbox-pool.js';
-import { type JobView, Processor } from '../src/processor.js';
+import { Processor } from '../src/processor.js';
 import type { Settlement } from '../src/reply/delivery.js';
+import { CallTelemetry } from '../src/telemetry/call-telemetry.js';
 import { invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
 import { deferred, report, ScriptedImages, untilKilled } from './helpers/scripted-images.js';
 
@@ -54,6 +57,7 @@ function setUp(options: { permits?: number } = {}) {
     permits,
     blobs: new LocalBlobStore(join(tmpdir(), 'mf-no-blobs')),
     delivery,
+    telemetry: new CallTelemetry(localTelemetry('worker'), (error) => hostFaults.push(error)),
     onHostFault: (error) => hostFaults.push(error),
   });
   return { images, delivery, hostFaults, permits, processor };
@@ -128,6 +132,7 @@ test('the guest gets its arguments, its time and its context', async () => {
       options: {
         timeoutMs: 77,
         context: { tenant: 'acme', function: 'greet', version: 1, invocationId: item.invocationId },
+        trace: false,
       },
     },
   ]);

@@ -31,6 +31,25 @@ test('the phases add up to the total', () => {
   expect(record.timings).toMatchObject({ restoreUs: 2, runUs: 3 });
 });
 
+test('the run has the time of host functions, the receipt the time on the vCPU', () => {
+  const phases = { queuedUs: 1, restoreUs: 2, runUs: 3, hostUs: 400, resultUs: 4 };
+  const { record } = settleReport(facts(), report({ phases }), {
+    acquiredAt: performance.now() - 5,
+    source: 'warm',
+  });
+  expect(record.timings.runUs).toBe(403);
+  expect(record.usage.cpuUs).toBe(3);
+});
+
+test('the record says where its spans are, and whether they are kept', () => {
+  const trace = { traceId: 'f'.repeat(32), isKept: ({ failed }: { failed: boolean }) => failed };
+  const run = { acquiredAt: performance.now(), source: 'warm' } as const;
+  const kept = settleReport(facts({ trace }), report({ outcome: 'timeout' }), run);
+  expect(kept.record.trace).toEqual({ id: trace.traceId, sampled: true });
+  expect(settleReport(facts({ trace }), report(), run).record.trace?.sampled).toBe(false);
+  expect(settleReport(facts(), report(), run).record).not.toHaveProperty('trace');
+});
+
 test('a clock that is ahead of the gateway’s shows no negative time', () => {
   const { record } = settleReport(facts({ acceptedAtMs: Date.now() + 60_000 }), report(), {
     acquiredAt: performance.now(),

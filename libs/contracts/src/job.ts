@@ -35,6 +35,7 @@ export interface InvocationItem {
   readonly returns: ReturnType;
   /** Guest time, from VM entry; the queue does not count. */
   readonly timeoutMs: number;
+  /** Epoch milliseconds, with a fraction: the time in the queue is often less than one. */
   readonly acceptedAtMs: number;
   /**
    * Epoch milliseconds from which nobody waits for the answer and the gateway has put its own end on record: a worker
@@ -43,6 +44,9 @@ export interface InvocationItem {
   readonly expiresAtMs?: number;
   /** 32 hex digits that the gateway minted for this invocation; absent when nobody waits. */
   readonly replyToken?: string;
+  /** W3C trace context of the span that queued the call; absent when nobody traces it. What is none is ignored. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 /** Where a waiting gateway can be reached; the reply never travels through BullMQ. */

@@ -8,16 +8,21 @@ export interface Timings {
   /** Taken → a clean sandbox is at hand; a cold start shows here. */
   readonly acquireUs: number;
   readonly restoreUs: number;
-  /** Guest time, host calls included. */
+  /** The guest's first entry → its end: guest time, and that of host calls with the ways there and back. */
   readonly runUs: number;
   /** Guest ended → result read and decoded. */
   readonly resultUs: number;
   readonly totalUs: number;
 }
 
+/** The receipt of an invocation. */
 export interface Usage {
+  /** Time on the vCPU: from entry to exit, all runs together, without that of host calls. */
+  readonly cpuUs: number;
+  /** VM exits. */
   readonly exits: number;
   readonly hostCalls: number;
+  /** Pages that the restore before the run copied back: what the sandbox's last invocation wrote. */
   readonly dirtyPages: number;
   readonly source: 'warm' | 'snapshot' | 'boot';
 }
@@ -63,6 +68,15 @@ export interface InvocationRecord {
   readonly workerId: string;
   readonly acceptedAtMs: number;
   readonly finishedAtMs: number;
+  /** Where its spans are, or would be. Absent: neither the client nor this host traces. */
+  readonly trace?: TraceRef;
+}
+
+export interface TraceRef {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** Whether its spans are exported. */
+  readonly sampled: boolean;
 }
 
 /** What the gateway writes when it accepts an invocation that outlives its connection. */
@@ -79,4 +93,6 @@ export interface AcceptedRecord {
   /** Media type of a raw answer; absent for an envelope. */
   readonly contentType?: string;
   readonly acceptedAtMs: number;
+  /** Of the request that brought it, where somebody traces that. */
+  readonly traceId?: string;
 }

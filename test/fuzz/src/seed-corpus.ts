@@ -180,7 +180,7 @@ const record: InvocationRecord = {
   returns: 'string',
   outcome: 'succeeded',
   timings: { queueUs: 1, acquireUs: 1, restoreUs: 1, runUs: 1, resultUs: 1, totalUs: 5 },
-  usage: { exits: 1, hostCalls: 0, dirtyPages: 4, source: 'warm' },
+  usage: { cpuUs: 0, exits: 1, hostCalls: 0, dirtyPages: 4, source: 'warm' },
   logTail: '',
   attempt: 1,
   workerId: 'w1',

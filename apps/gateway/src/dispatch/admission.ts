@@ -30,6 +30,16 @@ export class Admission {
     return this.#inFlight;
   }
 
+  /** Calls in flight of each tenant that has any. */
+  inFlightByTenant(): Iterable<readonly [tenant: string, calls: number]> {
+    return this.#inFlightOf;
+  }
+
+  /** The last known number of jobs that wait. */
+  queueDepth(queue: QueueName): number {
+    return this.#depth.recent(queue);
+  }
+
   /** Takes a place for a sync call; `leave` gives it back. @throws MAYFLY_ERR_GATEWAY_TENANT_BUSY, …_SATURATED */
   enter(tenant: string): void {
     const ofTenant = this.#inFlightOf.get(tenant) ?? 0;

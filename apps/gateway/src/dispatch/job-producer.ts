@@ -8,6 +8,7 @@ import {
   type ReplyAddress,
   SYNC_QUEUE,
 } from '@mayfly/contracts';
+import type { Instruments } from '@mayfly/telemetry';
 import { type JobsOptions, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
@@ -43,8 +44,14 @@ export type JobPlace = 'waiting' | 'running' | 'failed' | 'gone';
 export class JobProducer {
   readonly #queues: Readonly<Record<QueueName, Queue>>;
   readonly #reply: ReplyAddress;
+  readonly #metrics: Pick<Instruments<'gateway'>, 'sendDuration' | 'sentMessages'>;
 
-  constructor(redis: Redis, reply: ReplyAddress) {
+  constructor(
+    redis: Redis,
+    reply: ReplyAddress,
+    metrics: Pick<Instruments<'gateway'>, 'sendDuration' | 'sentMessages'>,
+  ) {
+    this.#metrics = metrics;
     const options = {
       connection: redis,
       prefix: QUEUE_PREFIX,
@@ -64,14 +71,18 @@ export class JobProducer {
   /** @returns the job's id, as the queue gave it. */
   async addSync(ref: FunctionRef, items: readonly InvocationItem[]): Promise<string> {
     const job: InvocationJob = { v: JOB_VERSION, function: ref, items, reply: this.#reply };
+    const startedAt = performance.now();
     const added = await this.#queues.sync.add(JOB_NAME, job, SYNC_OPTIONS);
+    this.#sent(SYNC_QUEUE, startedAt);
     return added.id ?? '';
   }
 
   /** The invocation's id becomes the job's, so that its state can be asked for. */
   async addAsync(ref: FunctionRef, item: InvocationItem): Promise<void> {
     const job: InvocationJob = { v: JOB_VERSION, function: ref, items: [item] };
+    const startedAt = performance.now();
     await this.#queues.async.add(JOB_NAME, job, { ...ASYNC_OPTIONS, jobId: item.invocationId });
+    this.#sent(ASYNC_QUEUE, startedAt);
   }
 
   async place(queue: QueueName, jobId: string): Promise<JobPlace> {
@@ -90,9 +101,25 @@ export class JobProducer {
     }
   }
 
+  /** Jobs by state, as BullMQ names them. */
+  counts(queue: QueueName): Promise<Readonly<Record<string, number>>> {
+    return this.#queues[queue].getJobCounts('waiting', 'prioritized', 'delayed', 'active', 'failed');
+  }
+
+  /** Since when the oldest job waits, epoch milliseconds; undefined when none does. */
+  async oldestWaitingSinceMs(queue: QueueName): Promise<number | undefined> {
+    const [oldest] = await this.#queues[queue].getJobs(['waiting'], 0, 0, true);
+    return oldest?.timestamp;
+  }
+
   /** Jobs that no worker has taken yet. */
   depth(queue: QueueName): Promise<number> {
     return this.#queues[queue].getWaitingCount();
+  }
+
+  #sent(queue: string, startedAt: number): void {
+    this.#metrics.sendDuration.record((performance.now() - startedAt) / 1000, queue, 'add');
+    this.#metrics.sentMessages.add(1, queue, 'add');
   }
 
   async close(): Promise<void> {

@@ -16,6 +16,8 @@ export interface Ticket {
   readonly lane: Lane;
   readonly item: InvocationItem;
   readonly sizeBytes: number;
+  /** Called when the call's job is in the queue. */
+  readonly onSent?: ((jobId: string) => void) | undefined;
   /** Called when the call's job could not be added. */
   readonly onLost: (error: unknown) => void;
   job: { open: number; jobId?: string } | undefined;
@@ -42,7 +44,7 @@ export class SyncLanes {
     this.#addJob = addJob;
   }
 
-  submit(ref: FunctionRef, call: Pick<Ticket, 'item' | 'sizeBytes' | 'onLost'>): Ticket {
+  submit(ref: FunctionRef, call: Pick<Ticket, 'item' | 'sizeBytes' | 'onSent' | 'onLost'>): Ticket {
     const lane = this.#lane(ref);
     const ticket: Ticket = { lane, ...call, job: undefined };
     lane.pending.push(ticket);
@@ -127,6 +129,7 @@ export class SyncLanes {
     this.#addJob(lane.ref, items).then(
       (jobId) => {
         job.jobId = jobId;
+        for (const ticket of tickets) ticket.onSent?.(jobId);
       },
       (error: unknown) => {
         for (const ticket of tickets) ticket.onLost(error);

@@ -1,4 +1,4 @@
-import type { InvocationRecord, JsonValue, Timings } from '@mayfly/contracts';
+import type { InvocationRecord, JsonValue, Timings, Usage } from '@mayfly/contracts';
 import { gatewayError } from '../errors.js';
 import { type Answer, problemOfError, problemOfRecord } from '../problem.js';
 import type { AnswerShape } from './call.js';
@@ -41,6 +41,7 @@ export function answerOfRecord(
       'invocation-id': record.invocationId,
       'function-version': String(record.version),
       'server-timing': serverTiming(record.timings),
+      'invocation-usage': usageText(record.usage),
     },
   };
 }
@@ -52,6 +53,7 @@ function envelopeAnswer(record: InvocationRecord, body: Uint8Array | undefined):
     function: record.function,
     version: record.version,
     timings: record.timings,
+    usage: record.usage,
   };
   return { status: 200, headers: { 'content-type': JSON_TYPE }, body: JSON.stringify(envelope) };
 }
@@ -90,4 +92,9 @@ function serverTiming(timings: Timings): string {
     `queue;dur=${queueUs / 1000}, acquire;dur=${acquireUs / 1000}, restore;dur=${restoreUs / 1000}, ` +
     `run;dur=${runUs / 1000}, result;dur=${resultUs / 1000}, total;dur=${totalUs / 1000}`
   );
+}
+
+/** The receipt as a dictionary of structured fields (RFC 9651), for answers whose body is the guest's. */
+function usageText({ cpuUs = 0, exits, hostCalls, dirtyPages, source }: Usage): string {
+  return `cpu-us=${cpuUs}, exits=${exits}, host-calls=${hostCalls}, dirty-pages=${dirtyPages}, source=${source}`;
 }

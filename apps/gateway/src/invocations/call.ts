@@ -1,4 +1,5 @@
 import type { AcceptedRecord, FunctionRef, InvocationInput, ReturnType } from '@mayfly/contracts';
+import type { CallTrace } from '../telemetry/request-trace.js';
 
 /** How a result is answered: as envelope, or as raw body of a media type. */
 export type AnswerShape = { readonly raw: false } | { readonly raw: true; readonly contentType: string };
@@ -13,6 +14,7 @@ export interface Call {
   readonly returns: ReturnType;
   readonly timeoutMs: number;
   readonly shape: AnswerShape;
+  readonly trace?: CallTrace | undefined;
 }
 
 export function acceptedRecord(call: Call, invocationId: string, acceptedAtMs: number): AcceptedRecord {
@@ -26,6 +28,7 @@ export function acceptedRecord(call: Call, invocationId: string, acceptedAtMs: n
     returns: call.returns,
     ...call.shape,
     acceptedAtMs,
+    ...(call.trace && { traceId: call.trace.traceId }),
   };
 }
 

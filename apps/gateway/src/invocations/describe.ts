@@ -21,7 +21,8 @@ export function describeAccepted(accepted: AcceptedRecord, state: 'queued' | 'ru
     function: accepted.function,
     version,
     entrypoint,
-    acceptedAtMs,
+    acceptedAtMs: Math.floor(acceptedAtMs),
+    ...(accepted.traceId !== undefined && { traceId: accepted.traceId }),
     links: linksOf(invocationId),
   };
 }
@@ -41,8 +42,9 @@ function describeEnded(record: InvocationRecord): InvocationView {
     usage,
     logTail,
     attempt,
-    acceptedAtMs: record.acceptedAtMs,
-    finishedAtMs: record.finishedAtMs,
+    acceptedAtMs: Math.floor(record.acceptedAtMs),
+    finishedAtMs: Math.floor(record.finishedAtMs),
+    ...(record.trace && { traceId: record.trace.id }),
     links: linksOf(invocationId),
   };
 }

@@ -5,6 +5,7 @@ import {
   LIMITS,
   OUTCOMES,
   type Timings,
+  type TraceRef,
 } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
@@ -81,13 +82,14 @@ export class InvocationStore {
       outcome: 'host-fault',
       detail: { message: end.message },
       timings: { ...NO_TIME, queueUs: totalUs, totalUs },
-      usage: { exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' },
+      usage: { cpuUs: 0, exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' },
       logTail: '',
       attempt: 0,
       workerId: '',
       acceptedAtMs,
       finishedAtMs,
       code: end.code,
+      ...(end.trace && { trace: end.trace }),
     };
     await this.#write(tenant, record);
     return record;
@@ -102,6 +104,7 @@ export class InvocationStore {
 export interface TerminalEnd {
   readonly code: TerminalCode;
   readonly message: string;
+  readonly trace?: TraceRef;
 }
 
 export function isTerminal(record: unknown): record is TerminalRecord {

@@ -6,8 +6,9 @@ import {
   LIMITS,
   type MayflyError,
 } from '@mayfly/contracts';
+import { preciseNowMs } from '@mayfly/telemetry';
 import type { Admission } from '../dispatch/admission.js';
-import type { JobProducer } from '../dispatch/job-producer.js';
+import type { JobProducer, QueueName } from '../dispatch/job-producer.js';
 import type { SyncLanes, Ticket } from '../dispatch/sync-lanes.js';
 import type { WaitEnd, Waiters } from '../dispatch/waiters.js';
 import { gatewayError } from '../errors.js';
@@ -15,7 +16,12 @@ import { newInvocationId } from '../ids.js';
 import type { Answer } from '../problem.js';
 import { answerOfRecord } from './answer.js';
 import { acceptedRecord, type Call } from './call.js';
-import { type InvocationStore, isInvocationRecord, type TerminalEnd } from './invocation-store.js';
+import {
+  type InvocationStore,
+  isInvocationRecord,
+  type TerminalCode,
+  type TerminalEnd,
+} from './invocation-store.js';
 import { resultBytes } from './result-bytes.js';
 
 export interface InvokerDeps {
@@ -28,6 +34,8 @@ export interface InvokerDeps {
   /** What a sync caller waits at most beyond the guest's own time. */
   readonly queueWaitMs: number;
   readonly onHostFault: (error: unknown, invocationId: string) => void;
+  /** A call that this gateway ends itself, by the code of its error. */
+  readonly onDispatchFailure?: ((code: TerminalCode) => void) | undefined;
 }
 
 /** Takes validated calls to a worker and their answers back. */
@@ -65,9 +73,10 @@ export class Invoker {
   async invoke(call: Call): Promise<Answer> {
     this.checkOpen();
     const { tenant } = call.ref;
+    const { trace } = call;
     const { admission, waiters, lanes, queueWaitMs } = this.#deps;
-    admission.enter(tenant);
-    const acceptedAtMs = Date.now();
+    this.#decide(call, 'sync', () => admission.enter(tenant));
+    const acceptedAtMs = preciseNowMs();
     const invocationId = newInvocationId(acceptedAtMs);
     const waitMs = queueWaitMs + call.timeoutMs;
     const waiter = waiters.open({ tenant, invocationId, waitMs });
@@ -76,9 +85,14 @@ export class Invoker {
         ...itemOf(call, invocationId, acceptedAtMs),
         expiresAtMs: acceptedAtMs + waitMs,
         replyToken: waiter.token,
+        ...trace?.sends('sync', call.inputBytes),
       },
       sizeBytes: call.inputBytes,
-      onLost: (error) => waiters.end(waiter.token, { kind: 'lost', error }),
+      onSent: trace && ((jobId) => trace.sent(jobId)),
+      onLost: (error) => {
+        trace?.sent(undefined);
+        waiters.end(waiter.token, { kind: 'lost', error });
+      },
     });
     let runUs: number | undefined;
     try {
@@ -101,19 +115,42 @@ export class Invoker {
    */
   async accept(call: Call): Promise<AcceptedRecord> {
     this.checkOpen();
+    const { trace } = call;
     const { admission, store, producer } = this.#deps;
-    admission.checkQueue('async');
-    const acceptedAtMs = Date.now();
+    this.#decide(call, 'async', () => admission.checkQueue('async'));
+    const acceptedAtMs = preciseNowMs();
     const invocationId = newInvocationId(acceptedAtMs);
     const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
     // One connection keeps the order: the record is there before a worker can end the call.
     const written = store.writeAccepted(call.ref.tenant, accepted);
-    const added = producer.addAsync(call.ref, itemOf(call, invocationId, acceptedAtMs));
+    const item = {
+      ...itemOf(call, invocationId, acceptedAtMs),
+      ...trace?.sends('async', call.inputBytes),
+    };
+    const added = producer.addAsync(call.ref, item);
     const [record, job] = await Promise.allSettled([written, added]);
+    trace?.sent(job.status === 'fulfilled' ? invocationId : undefined);
     if (record.status === 'fulfilled' && job.status === 'fulfilled') return accepted;
     if (job.status === 'rejected')
       await store.removeAccepted(call.ref.tenant, invocationId).catch(() => undefined);
     throw unavailable(job.status === 'rejected' ? job.reason : (record as PromiseRejectedResult).reason);
+  }
+
+  #decide(call: Call, queue: QueueName, admit: () => void): void {
+    const { trace } = call;
+    if (trace === undefined) {
+      admit();
+      return;
+    }
+    trace.invokes(call.ref.name);
+    const depth = this.#deps.admission.queueDepth(queue);
+    try {
+      admit();
+      trace.decided('admitted', depth);
+    } catch (error) {
+      trace.decided('refused', depth);
+      throw error;
+    }
   }
 
   /** Ends an open call with its worker's record, when there is one. */
@@ -131,6 +168,7 @@ export class Invoker {
     { record, body }: { record: InvocationRecord; body?: Uint8Array },
   ): Promise<Answer> {
     const { store, blobs, onHostFault } = this.#deps;
+    call.trace?.answered(record.trace);
     if (record.outcome === 'host-fault') onHostFault(record.detail?.message, record.invocationId);
     // An envelope is what a reader assumes; only a raw answer has to be remembered as one.
     if (call.shape.raw)
@@ -151,8 +189,12 @@ export class Invoker {
       end.kind === 'lost' ? undefined : await store.findRecord(tenant, invocationId).catch(() => undefined);
     if (record !== undefined) return this.#answer(call, accepted, { record });
     const terminal = await this.#terminalEnd(end, ticket);
+    this.#deps.onDispatchFailure?.(terminal.code);
+    const trace = call.trace?.lost();
     onHostFault(end.kind === 'lost' ? end.error : terminal.message, invocationId);
-    const written = await store.writeTerminal(accepted, tenant, terminal).catch(() => undefined);
+    const written = await store
+      .writeTerminal(accepted, tenant, { ...terminal, ...(trace && { trace }) })
+      .catch(() => undefined);
     if (written !== undefined) return answerOfRecord(written, undefined, call.shape);
     throw gatewayError(terminal.code, terminal.message, { details: { invocationId } });
   }

@@ -3,16 +3,30 @@ import type { Socket } from 'node:net';
 import { isMayflyError } from '@mayfly/contracts';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { gatewayError, notFound } from '../errors.js';
+import { gatewayError, notFound, problemWord } from '../errors.js';
 import { type Answer, isHostFault, problemOfError } from '../problem.js';
 
 export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
   return reply.code(answer.status).headers(answer.headers).send(answer.body);
 }
 
+export interface ProblemObservers {
+  readonly logger: Logger;
+  /** A call was not let in; `reason` is the problem's word. */
+  readonly onThrottled: (tenant: string, reason: string) => void;
+}
+
+/** Why a call is not let in, as opposed to why it cannot be one. */
+const THROTTLES = [
+  'MAYFLY_ERR_GATEWAY_TENANT_BUSY',
+  'MAYFLY_ERR_GATEWAY_SATURATED',
+  'MAYFLY_ERR_GATEWAY_DRAINING',
+];
+
 /** Errors of handlers and hooks, and paths that no route has, leave as problems. */
-export function answerWithProblems(app: FastifyInstance, logger: Logger): void {
-  app.setErrorHandler((error: FastifyError, _request, reply) => {
+export function answerWithProblems(app: FastifyInstance, { logger, onThrottled }: ProblemObservers): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    if (THROTTLES.includes(error.code)) onThrottled(request.tenant, problemWord(error.code) ?? error.code);
     if (isHostFault(error)) logger.error({ err: error }, 'request failed');
     // The next request of this connection shall find another gateway.
     if (isMayflyError(error, 'MAYFLY_ERR_GATEWAY_DRAINING')) reply.header('connection', 'close');

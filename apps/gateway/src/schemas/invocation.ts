@@ -13,6 +13,18 @@ export const TimingsSchema = Type.Object(
   { description: 'Microseconds' },
 );
 
+export const UsageSchema = Type.Object(
+  {
+    // Records of a week ago have none.
+    cpuUs: Type.Optional(Type.Integer({ description: 'Microseconds on the vCPU' })),
+    exits: Type.Integer({ description: 'VM exits' }),
+    hostCalls: Type.Integer(),
+    dirtyPages: Type.Integer({ description: 'Pages that the restore before the run copied back' }),
+    source: Words(['warm', 'snapshot', 'boot']),
+  },
+  { description: 'The receipt of the invocation' },
+);
+
 export const InvocationSchema = Type.Object({
   invocationId: Type.String(),
   state: Words(['queued', 'running', 'succeeded', 'failed', 'timed_out', 'canceled']),
@@ -31,17 +43,11 @@ export const InvocationSchema = Type.Object({
     }),
   ),
   timings: Type.Optional(TimingsSchema),
-  usage: Type.Optional(
-    Type.Object({
-      exits: Type.Integer(),
-      hostCalls: Type.Integer(),
-      dirtyPages: Type.Integer(),
-      source: Words(['warm', 'snapshot', 'boot']),
-    }),
-  ),
+  usage: Type.Optional(UsageSchema),
   logTail: Type.Optional(Type.String()),
   attempt: Type.Optional(Type.Integer()),
   acceptedAtMs: Type.Integer(),
   finishedAtMs: Type.Optional(Type.Integer()),
+  traceId: Type.Optional(Type.String({ description: 'W3C trace id' })),
   links: Type.Object({ self: Type.String(), result: Type.String() }),
 });

@@ -1,6 +1,6 @@
 import { LIMITS } from '@mayfly/contracts';
 import { type Static, Type } from 'typebox';
-import { TimingsSchema } from './invocation.js';
+import { TimingsSchema, UsageSchema } from './invocation.js';
 import {
   EntrypointName,
   FunctionName,
@@ -47,6 +47,7 @@ export const InvokeAnswer = Type.Object({
   function: FunctionName,
   version: VersionNumber,
   timings: TimingsSchema,
+  usage: UsageSchema,
 });
 
 export const RawQuery = Strict({

@@ -72,6 +72,8 @@ export const Problem = Type.Object(
     rip: Type.Optional(Type.String()),
     address: Type.Optional(Type.String()),
     logTail: Type.Optional(Type.String()),
+    traceId: Type.Optional(Type.String({ description: 'W3C trace id' })),
+    usage: Type.Optional(Type.Object({}, { additionalProperties: true, description: 'As in the record' })),
     timings: Type.Optional(
       Type.Record(Type.String(), Type.Number(), { description: 'Microseconds, as in the record' }),
     ),

@@ -122,7 +122,7 @@ export function recordOf(
     returns: item.returns,
     outcome: 'succeeded',
     timings: { queueUs: 700, acquireUs: 20, restoreUs: 30, runUs: 40, resultUs: 10, totalUs: 800 },
-    usage: { exits: 1, hostCalls: 0, dirtyPages: 16, source: 'warm' },
+    usage: { cpuUs: 3, exits: 1, hostCalls: 0, dirtyPages: 16, source: 'warm' },
     logTail: '',
     attempt: 1,
     workerId: 'scripted',

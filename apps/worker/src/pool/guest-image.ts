@@ -1,4 +1,5 @@
 import type { FunctionRef, Outcome, OutcomeDetail, ReturnType, TypedValue } from '@mayfly/contracts';
+import type { GuestTrace, HostCallTime } from '@mayfly/hypervisor';
 
 /**
  * What the pool and the processor know of a guest, whatever its personality: an image that was initialised once, and
@@ -41,6 +42,8 @@ export interface GuestCallOptions {
   readonly signal: AbortSignal;
   /** What host functions see of the call. */
   readonly context: CallContext;
+  /** Gather the guest's own spans and events. */
+  readonly trace: boolean;
 }
 
 export interface CallContext {
@@ -55,20 +58,28 @@ export interface GuestCallReport {
   readonly value?: TypedValue;
   readonly detail?: OutcomeDetail;
   readonly logs: readonly GuestLog[];
+  /** Log records beyond the sandbox's own caps. */
+  readonly logsDropped: number;
   readonly printed: string;
   readonly phases: {
     readonly queuedUs: number;
     readonly restoreUs: number;
+    /** Time in the guest. */
     readonly runUs: number;
+    /** Between the guest's first entry and its end, without `runUs`. */
+    readonly hostUs: number;
     readonly resultUs: number;
   };
   readonly exits: number;
   readonly hostCalls: number;
+  readonly hostCallTimes: readonly HostCallTime[];
   readonly dirtyPages: number;
+  /** Of a call that asked for it. */
+  readonly trace?: GuestTrace;
 }
 
 export interface GuestLog {
-  readonly level: string;
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
   readonly message: string;
 }
 

@@ -67,8 +67,11 @@ export class SandboxPool {
     this.#failures = new FailureCache(options.failureTtlMs ?? 10_000);
   }
 
-  get use(): PoolUse & { readonly versions: number } {
-    return { ...this.#used, versions: this.#versions.size };
+  /** `sandboxes` are leased or idle. `busySlots`: slots that have calls. */
+  get use(): PoolUse & { readonly versions: number; readonly leased: number; readonly busySlots: number } {
+    let leased = 0;
+    for (const version of this.#versions.values()) leased += version.leased;
+    return { ...this.#used, versions: this.#versions.size, leased, busySlots: this.#slots.busy };
   }
 
   /**

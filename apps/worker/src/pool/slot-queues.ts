@@ -31,6 +31,11 @@ export class SlotQueues {
     this.#slots = slots;
   }
 
+  /** Slots that have calls. */
+  get busy(): number {
+    return this.#queues.size;
+  }
+
   /** Whether a slot has nothing to do. */
   get hasFree(): boolean {
     return this.#queues.size < this.#slots;

@@ -101,10 +101,12 @@ export function report(overrides: Partial<GuestCallReport> = {}): GuestCallRepor
     outcome: 'succeeded',
     value: { type: 'string', value: 'hello' },
     logs: [],
+    logsDropped: 0,
     printed: '',
-    phases: { queuedUs: 1, restoreUs: 2, runUs: 3, resultUs: 4 },
+    phases: { queuedUs: 1, restoreUs: 2, runUs: 3, hostUs: 0, resultUs: 4 },
     exits: 1,
     hostCalls: 0,
+    hostCallTimes: [],
     dirtyPages: 5,
     ...overrides,
   };

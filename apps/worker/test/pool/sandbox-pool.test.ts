@@ -208,7 +208,7 @@ test('what does not fit after its build is closed again', async () => {
   const pool = poolOf(images, { limits: { ...ROOMY, maxMemoryBytes: 1000 } });
   await expect(leaseOf(pool)).rejects.toMatchObject({ code: 'MAYFLY_ERR_POOL_FULL' });
   expect([images.openSandboxes, images.openImages.size]).toEqual([0, 0]);
-  expect(pool.use).toEqual({ sandboxes: 0, memoryBytes: 0, versions: 0 });
+  expect(pool.use).toMatchObject({ sandboxes: 0, memoryBytes: 0, versions: 0, leased: 0 });
 });
 
 test('versions that evict each other at every build end by name, not in a loop', async () => {

@@ -5,6 +5,7 @@
 export const SCHEMA_URL = 'https://opentelemetry.io/schemas/1.44.0';
 
 export const ATTRIBUTES = {
+  serviceNamespace: 'service.namespace',
   serviceName: 'service.name',
   serviceVersion: 'service.version',
   serviceInstanceId: 'service.instance.id',
@@ -61,6 +62,8 @@ export const ATTRIBUTES = {
   phaseResultUs: 'mayfly.phase.result_us',
   jobState: 'bullmq.job.state',
   signal: 'mayfly.signal',
+  /** `stdout` for what a guest printed, `log` for its log records. */
+  logStream: 'log.iostream',
   droppedRecords: 'mayfly.log.dropped_records',
   guestSpansDropped: 'mayfly.guest.dropped_spans',
   guestEventsDropped: 'mayfly.guest.dropped_events',

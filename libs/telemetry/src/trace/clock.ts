@@ -7,11 +7,11 @@ const NS_PER_MS = 1e6;
 let offsetMs = performance.timeOrigin;
 
 /**
- * Epoch milliseconds with the resolution of the monotonic clock: spans of microseconds need it, and two processes of
- * one host agree on it. Follows the wall clock when that is set.
+ * Epoch milliseconds to the microsecond: spans need it, and two processes of one host agree on it. Follows the wall
+ * clock when that is set.
  */
 export function preciseNowMs(): number {
-  return toEpochMs(performance.now());
+  return Math.round(toEpochMs(performance.now()) * 1000) / 1000;
 }
 
 /** A moment of `performance.now()` in epoch milliseconds. */

@@ -36,7 +36,15 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
       const prepared = await inputOfArguments(args, bodyBytes, { tenant, blobs, durable: async });
       const ref = functionRef(tenant, body.function, version);
       return respond(reply, services, {
-        call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape: { raw: false } },
+        call: {
+          ref,
+          entrypoint,
+          ...prepared,
+          returns,
+          timeoutMs,
+          shape: { raw: false },
+          trace: request.trace,
+        },
         async,
       });
     },

@@ -70,7 +70,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: async });
       const ref = functionRef(tenant, name, version);
       return respond(reply, services, {
-        call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape },
+        call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
         async,
       });
     },

@@ -1,0 +1,76 @@
+import type { GuestEvent, GuestField, GuestTrace } from '@mayfly/hypervisor';
+import {
+  type Attributes,
+  newSpanId,
+  type ResourceData,
+  SPANS,
+  type SpanData,
+  type SpanEventData,
+} from '@mayfly/telemetry';
+
+/** Before the name of each field that a guest chose, so that none passes for an attribute of the host. */
+const GUEST_PREFIX = 'guest.';
+
+/**
+ * What a guest told of its own work, below the run that it belongs to: its spans, its host calls inside the span that
+ * made them, and the events that belong to no span of its own.
+ */
+export function guestSpans(
+  guest: GuestTrace,
+  parent: { readonly traceId: string; readonly run: SpanData; readonly resource: ResourceData },
+): { readonly spans: readonly SpanData[]; readonly events: readonly SpanEventData[] } {
+  const { traceId, run, resource } = parent;
+  const base = guest.enteredUnixNs;
+  const ids = guest.spans.map(() => newSpanId());
+  const idOf = (index: number | undefined) => (index === undefined ? undefined : ids[index]) ?? run.spanId;
+  const eventsOf = new Map<number | undefined, SpanEventData[]>();
+  for (const event of guest.events) {
+    const events = eventsOf.get(event.parent) ?? [];
+    events.push(spanEvent(event, base));
+    eventsOf.set(event.parent, events);
+  }
+  const common = { traceId, kind: 'internal', resource } as const;
+  const spans = guest.spans.map((span, index): SpanData => {
+    const events = eventsOf.get(index);
+    return {
+      ...common,
+      spanId: ids[index] ?? newSpanId(),
+      parentSpanId: idOf(span.parent),
+      name: span.name,
+      startUnixNs: base + BigInt(span.startNs),
+      endUnixNs: base + BigInt(span.endNs),
+      attributes: {
+        ...(span.target !== '' && { 'code.namespace': span.target }),
+        ...(!span.closed && { [`${GUEST_PREFIX}closed`]: false }),
+        ...fieldAttributes(span.fields),
+      },
+      isFromGuest: true,
+      ...(events && { events }),
+    };
+  });
+  const hostCalls = guest.hostCalls.map(
+    (call): SpanData => ({
+      ...common,
+      spanId: newSpanId(),
+      parentSpanId: idOf(call.parent),
+      name: SPANS.hostCall(call.name),
+      startUnixNs: base + BigInt(call.startNs),
+      endUnixNs: base + BigInt(call.endNs),
+      attributes: {},
+      ...(!call.ok && { error: 'The host function gave no value' }),
+    }),
+  );
+  return { spans: [...spans, ...hostCalls], events: eventsOf.get(undefined) ?? [] };
+}
+
+function spanEvent(event: GuestEvent, base: bigint): SpanEventData {
+  return {
+    name: event.name,
+    timeUnixNs: base + BigInt(event.timeNs),
+    attributes: fieldAttributes(event.fields),
+  };
+}
+
+function fieldAttributes(fields: readonly GuestField[]): Attributes {
+  return Object.fromEntries(fields.map(([name, value]) => [`${GUEST_PREFIX}${name}`, value]));
+}
