@@ -1,0 +1,27 @@
+import { alerts } from './alerts.js';
+import { functions } from './boards/function.js';
+import { overview } from './boards/overview.js';
+import { queue } from './boards/queue.js';
+import { tenants } from './boards/tenant.js';
+import { workers } from './boards/worker.js';
+import type { Dashboard } from './definition.js';
+import { grafanaDashboard } from './grafana.js';
+import { ruleFile } from './rules.js';
+import { vmuiDashboard } from './vmui.js';
+
+export { alerts };
+export * from './definition.js';
+export { plainQuery } from './vmui.js';
+
+export const dashboards: readonly Dashboard[] = [overview, functions, tenants, workers, queue];
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** Every generated file, by its path below `infra/`. */
+export function generatedFiles(): ReadonlyMap<string, string> {
+  return new Map([
+    ...dashboards.map((board) => [`grafana/dashboards/${board.uid}.json`, json(grafanaDashboard(board))] as const),
+    ...dashboards.map((board) => [`victoriametrics/dashboards/${board.uid}.json`, json(vmuiDashboard(board))] as const),
+    ['prometheus/alerts.yaml', ruleFile(alerts)] as const,
+  ]);
+}
