@@ -3,7 +3,7 @@ const only = (name, from, allowed) => ({
   name,
   severity: 'error',
   from: { path: from },
-  to: { path: '^(apps|libs)/', pathNot: allowed.map((folder) => `^${folder}/`) },
+  to: { path: '^(apps|libs|infra)/', pathNot: allowed.map((folder) => `^${folder}/`) },
 });
 
 module.exports = {
@@ -13,6 +13,7 @@ module.exports = {
     only('blobs', '^libs/blobs/', ['libs/blobs', 'libs/contracts']),
     only('native-imports-nothing-of-ours', '^libs/native/', ['libs/native']),
     only('hypervisor', '^libs/hypervisor/', ['libs/hypervisor', 'libs/contracts', 'libs/native']),
+    only('dashboards', '^infra/dashboards/', ['infra/dashboards', 'libs/telemetry']),
     only('gateway', '^apps/gateway/', [
       'apps/gateway',
       'libs/contracts',

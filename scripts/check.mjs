@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fail, main, say } from './lib/console.mjs';
 import { root, run } from './lib/exec.mjs';
@@ -15,8 +15,10 @@ export async function check() {
   counted('tsc', types.output.split('\n').filter((file) => !file.includes('node_modules')).length);
   await run('node_modules/.bin/tsc', ['-p', 'test']);
   const arrows = await run('node_modules/.bin/depcruise', [
-    ...['apps', 'libs'].flatMap((floor) =>
-      readdirSync(path.join(root, floor)).map((room) => `${floor}/${room}/src`),
+    ...['apps', 'libs', 'infra'].flatMap((floor) =>
+      readdirSync(path.join(root, floor))
+        .map((room) => `${floor}/${room}/src`)
+        .filter((source) => existsSync(path.join(root, source))),
     ),
     '--config',
     '.dependency-cruiser.cjs',

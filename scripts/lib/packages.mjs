@@ -8,6 +8,7 @@ const PACKAGES = {
   zbarimg: 'zbar-tools',
   'rsvg-convert': 'librsvg2-bin',
   wrk: 'wrk',
+  promtool: 'prometheus',
 };
 
 const BASE = { gcc: 'gcc', 'g++': 'g++', make: 'make', python3: 'python3' };

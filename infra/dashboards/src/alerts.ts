@@ -13,7 +13,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 1,
     severity: 'page',
     summary: 'No worker answers: every call waits and then fails.',
-    runbook: 'Start a worker (`systemctl start mayfly-worker`), then read the end of the log of the last one.',
+    runbook:
+      'Start a worker (`systemctl start mayfly-worker`), then read the end of the log of the last one.',
   },
   {
     name: 'MayflyTargetDown',
@@ -31,7 +32,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 5,
     severity: 'page',
     summary: 'Calls fail because of the host, not of their guests.',
-    runbook: 'Take the error code from the panel "Faults of the host", look it up in docs/errors.md; drain the worker if it is one host.',
+    runbook:
+      'Take the error code from the panel "Faults of the host", look it up in docs/errors.md; drain the worker if it is one host.',
   },
   {
     name: 'MayflyUnclean',
@@ -42,7 +44,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 0,
     severity: 'page',
     summary: 'A restore left something behind. The worker has stopped taking calls.',
-    runbook: 'Keep the worker stopped, keep its log and the function version, and report it: isolation of calls is in doubt.',
+    runbook:
+      'Keep the worker stopped, keep its log and the function version, and report it: isolation of calls is in doubt.',
   },
   {
     name: 'MayflyQueueStuck',
@@ -51,7 +54,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 2,
     severity: 'page',
     summary: 'A job has waited for more than 30 s.',
-    runbook: 'Are workers alive and their slots busy? Then add slots or hosts; if slots are idle, restart the workers one by one.',
+    runbook:
+      'Are workers alive and their slots busy? Then add slots or hosts; if slots are idle, restart the workers one by one.',
   },
   {
     name: 'MayflySlotsFull',
@@ -60,7 +64,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 10,
     severity: 'ticket',
     summary: 'Nearly all slots have been busy for ten minutes: calls wait.',
-    runbook: 'Find the tenant that takes them (dashboard "tenant", CPU); add a host, or lower what that tenant may run at once.',
+    runbook:
+      'Find the tenant that takes them (dashboard "tenant", CPU); add a host, or lower what that tenant may run at once.',
   },
   {
     name: 'MayflyPoolFull',
@@ -69,7 +74,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 10,
     severity: 'ticket',
     summary: 'The memory of the sandbox pool is full: idle sandboxes give way and cold starts grow.',
-    runbook: 'Give the pool more memory (docs/configuration.md), add a host, or lower the memory of large functions.',
+    runbook:
+      'Give the pool more memory (docs/configuration.md), add a host, or lower the memory of large functions.',
   },
   {
     name: 'MayflyOverheadHigh',
@@ -78,7 +84,8 @@ export const alerts: readonly Alert[] = [
     forMinutes: 10,
     severity: 'ticket',
     summary: 'One call in a hundred waits more than 100 ms for the platform.',
-    runbook: 'The panel of phases says where: queue is too few slots, acquire is cold starts, result is Redis or the network.',
+    runbook:
+      'The panel of phases says where: queue is too few slots, acquire is cold starts, result is Redis or the network.',
   },
   {
     name: 'MayflyNoAnswer',

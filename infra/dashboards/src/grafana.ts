@@ -1,3 +1,4 @@
+import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
 import {
   DashboardBuilder,
   DashboardLinkBuilder,
@@ -8,7 +9,6 @@ import {
   ThresholdsConfigBuilder,
   ThresholdsMode,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
 import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus';
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
@@ -57,19 +57,27 @@ export function grafanaDashboard({ uid, title, description, variables = [], rows
         .includeAll(true)
         .allValue('.*'),
     );
+  let id = 0;
+  const nextId = (): number => {
+    id += 1;
+    return id;
+  };
   for (const row of rows) {
-    builder.withRow(new RowBuilder(row.title));
-    for (const panel of row.panels) builder.withPanel(grafanaPanel(panel));
+    builder.withRow(new RowBuilder(row.title).id(nextId()));
+    for (const panel of row.panels) builder.withPanel(grafanaPanel(panel, nextId()));
   }
   return builder.build();
 }
 
-function grafanaPanel(panel: Panel): Builder<GrafanaPanel> {
+function grafanaPanel(panel: Panel, id: number): Builder<GrafanaPanel> {
   const { kind = 'lines', title, description, unit, queries, width = 6, warnAt, alarmAt } = panel;
-  const builder = { lines: () => new LinesBuilder(), stat: () => new StatBuilder(), table: () => new TableBuilder() }[
-    kind
-  ]();
+  const builder = {
+    lines: () => new LinesBuilder(),
+    stat: () => new StatBuilder(),
+    table: () => new TableBuilder(),
+  }[kind]();
   builder
+    .id(id)
     .title(title)
     .description(description)
     .unit(UNITS[unit])
@@ -80,14 +88,18 @@ function grafanaPanel(panel: Panel): Builder<GrafanaPanel> {
   if (unit === 'share' && builder instanceof LinesBuilder) builder.max(1);
   if (warnAt !== undefined || alarmAt !== undefined)
     builder.thresholds(
-      new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps([
-        { value: null, color: 'green' },
-        ...(warnAt === undefined ? [] : [{ value: warnAt, color: 'orange' }]),
-        ...(alarmAt === undefined ? [] : [{ value: alarmAt, color: 'red' }]),
-      ]),
+      new ThresholdsConfigBuilder()
+        .mode(ThresholdsMode.Absolute)
+        .steps([
+          { value: null, color: 'green' },
+          ...(warnAt === undefined ? [] : [{ value: warnAt, color: 'orange' }]),
+          ...(alarmAt === undefined ? [] : [{ value: alarmAt, color: 'red' }]),
+        ]),
     );
   for (const { expr, legend } of queries) {
-    const query = new DataqueryBuilder().expr(expr.replaceAll(WINDOW, '$__rate_interval')).legendFormat(legend);
+    const query = new DataqueryBuilder()
+      .expr(expr.replaceAll(WINDOW, '$__rate_interval'))
+      .legendFormat(legend);
     builder.withTarget(kind === 'table' ? query.instant() : query);
   }
   return builder;

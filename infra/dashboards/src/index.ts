@@ -9,9 +9,9 @@ import { grafanaDashboard } from './grafana.js';
 import { ruleFile } from './rules.js';
 import { vmuiDashboard } from './vmui.js';
 
-export { alerts };
 export * from './definition.js';
 export { plainQuery } from './vmui.js';
+export { alerts };
 
 export const dashboards: readonly Dashboard[] = [overview, functions, tenants, workers, queue];
 
@@ -20,8 +20,12 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 /** Every generated file, by its path below `infra/`. */
 export function generatedFiles(): ReadonlyMap<string, string> {
   return new Map([
-    ...dashboards.map((board) => [`grafana/dashboards/${board.uid}.json`, json(grafanaDashboard(board))] as const),
-    ...dashboards.map((board) => [`victoriametrics/dashboards/${board.uid}.json`, json(vmuiDashboard(board))] as const),
-    ['prometheus/alerts.yaml', ruleFile(alerts)] as const,
+    ...dashboards.map(
+      (board) => [`generated/grafana/${board.uid}.json`, json(grafanaDashboard(board))] as const,
+    ),
+    ...dashboards.map(
+      (board) => [`generated/victoriametrics/${board.uid}.json`, json(vmuiDashboard(board))] as const,
+    ),
+    ['generated/prometheus/alerts.yaml', ruleFile(alerts)] as const,
   ]);
 }

@@ -1,4 +1,10 @@
-import { METRICS, type MetricDefinition, type MetricKey, prometheusLabel, prometheusName } from '@mayfly/telemetry';
+import {
+  METRICS,
+  type MetricDefinition,
+  type MetricKey,
+  prometheusLabel,
+  prometheusName,
+} from '@mayfly/telemetry';
 
 /** The window of rates: the generators fill it in, each as its server wants it. */
 export const WINDOW = '$__window';
@@ -20,7 +26,8 @@ const grouped = (by: readonly string[] = []): string =>
 export const seriesOf = (key: MetricKey): string => prometheusName(definition(key));
 
 /** `attribute="value"`, or with `=~` a pattern. */
-export const equals = (attribute: string, value: string): string => `${prometheusLabel(attribute)}="${value}"`;
+export const equals = (attribute: string, value: string): string =>
+  `${prometheusLabel(attribute)}="${value}"`;
 export const matches = (attribute: string, pattern: string): string =>
   `${prometheusLabel(attribute)}=~"${pattern}"`;
 /** `{{label}}` of a legend. */
@@ -37,7 +44,11 @@ export function perSecond(key: MetricKey, { where, by, window = WINDOW }: Select
 }
 
 /** A quantile of a histogram, 0 to 1. */
-export function quantile(key: MetricKey, share: number, { where, by, window = WINDOW }: Selection = {}): string {
+export function quantile(
+  key: MetricKey,
+  share: number,
+  { where, by, window = WINDOW }: Selection = {},
+): string {
   const buckets = `${grouped([...(by ?? []), 'le'])} (rate(${seriesOf(key)}_bucket${braces(where)}[${window}]))`;
   return `histogram_quantile(${share}, ${buckets})`;
 }

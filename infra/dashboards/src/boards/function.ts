@@ -12,10 +12,7 @@ export const functions: Dashboard = {
   uid: 'mayfly-function',
   title: 'Mayfly: function',
   description: 'The busiest functions; what is beyond them counts as "other".',
-  variables: [
-    tenantVariable,
-    functionVariable,
-  ],
+  variables: [tenantVariable, functionVariable],
   rows: [
     {
       title: 'Calls',
@@ -31,7 +28,10 @@ export const functions: Dashboard = {
           description: 'How the calls of the chosen functions end.',
           unit: 'perSecond',
           queries: [
-            { expr: perSecond('functionInvocations', { where, by: [A.outcome] }), legend: legendOf(A.outcome) },
+            {
+              expr: perSecond('functionInvocations', { where, by: [A.outcome] }),
+              legend: legendOf(A.outcome),
+            },
           ],
         },
         {
@@ -126,7 +126,10 @@ export const functions: Dashboard = {
           unit: 'perSecond',
           width: 4,
           queries: [
-            { expr: perSecond('guestErrors', { by: [A.guestErrorCode] }), legend: legendOf(A.guestErrorCode) },
+            {
+              expr: perSecond('guestErrors', { by: [A.guestErrorCode] }),
+              legend: legendOf(A.guestErrorCode),
+            },
           ],
         },
       ],

@@ -1,6 +1,16 @@
 import { ATTRIBUTES as A } from '@mayfly/telemetry';
 import type { Dashboard } from '../definition.js';
-import { equals, legendOf, orZero, perSecond, quantile, seriesOf, shareOf, total, WINDOW } from '../promql.js';
+import {
+  equals,
+  legendOf,
+  orZero,
+  perSecond,
+  quantile,
+  seriesOf,
+  shareOf,
+  total,
+  WINDOW,
+} from '../promql.js';
 
 /** The page to keep open: is it used, does it fail, is it slow, is it full. */
 export const overview: Dashboard = {
@@ -21,14 +31,18 @@ export const overview: Dashboard = {
         },
         {
           title: 'Not successful',
-          description: 'Share of invocations with any other outcome. Guests fail, too: look at the outcomes below.',
+          description:
+            'Share of invocations with any other outcome. Guests fail, too: look at the outcomes below.',
           unit: 'share',
           kind: 'stat',
           width: 3,
           warnAt: 0.02,
           alarmAt: 0.1,
           queries: [
-            { expr: shareOf(orZero(perSecond('errors')), perSecond('invokeDuration')), legend: 'not successful' },
+            {
+              expr: shareOf(orZero(perSecond('errors')), perSecond('invokeDuration')),
+              legend: 'not successful',
+            },
           ],
         },
         {
@@ -69,7 +83,9 @@ export const overview: Dashboard = {
           title: 'HTTP answers by status',
           description: '429 and 503 are refusals, 502 and 504 are ends of guests.',
           unit: 'perSecond',
-          queries: [{ expr: perSecond('httpDuration', { by: [A.httpStatus] }), legend: legendOf(A.httpStatus) }],
+          queries: [
+            { expr: perSecond('httpDuration', { by: [A.httpStatus] }), legend: legendOf(A.httpStatus) },
+          ],
         },
         {
           title: 'Faults of the host',
@@ -86,7 +102,10 @@ export const overview: Dashboard = {
           description: 'Calls that were not let in, by reason.',
           unit: 'perSecond',
           queries: [
-            { expr: orZero(perSecond('tenantThrottled', { by: [A.reason] })), legend: `refused ${legendOf(A.reason)}` },
+            {
+              expr: orZero(perSecond('tenantThrottled', { by: [A.reason] })),
+              legend: `refused ${legendOf(A.reason)}`,
+            },
           ],
         },
       ],

@@ -51,7 +51,10 @@ export const tenants: Dashboard = {
           description: 'Which ends the calls have.',
           unit: 'perSecond',
           queries: [
-            { expr: perSecond('functionInvocations', { where, by: [A.outcome] }), legend: legendOf(A.outcome) },
+            {
+              expr: perSecond('functionInvocations', { where, by: [A.outcome] }),
+              legend: legendOf(A.outcome),
+            },
           ],
         },
         {

@@ -1,6 +1,16 @@
 import { ATTRIBUTES as A } from '@mayfly/telemetry';
 import type { Dashboard } from '../definition.js';
-import { equals, legendOf, orZero, perSecond, quantile, seriesOf, shareOf, total, WINDOW } from '../promql.js';
+import {
+  equals,
+  legendOf,
+  orZero,
+  perSecond,
+  quantile,
+  seriesOf,
+  shareOf,
+  total,
+  WINDOW,
+} from '../promql.js';
 
 const worker = equals('job', 'mayfly-worker');
 
@@ -66,7 +76,9 @@ export const workers: Dashboard = {
           title: 'VM exits of an invocation',
           description: 'One is a plain call; each host function adds one.',
           unit: 'count',
-          queries: [{ expr: `${perSecond('vmExits')} / (${perSecond('invokeDuration')} > 0)`, legend: 'exits' }],
+          queries: [
+            { expr: `${perSecond('vmExits')} / (${perSecond('invokeDuration')} > 0)`, legend: 'exits' },
+          ],
         },
         {
           title: 'Guest memory written by an invocation',
@@ -156,7 +168,7 @@ export const workers: Dashboard = {
           title: 'Busy event loop',
           description: 'Share of time; above 0.8 calls wait for JavaScript.',
           unit: 'share',
-          width: 4,
+          width: 6,
           warnAt: 0.8,
           alarmAt: 0.95,
           queries: [
@@ -170,7 +182,7 @@ export const workers: Dashboard = {
           title: 'Telemetry that was lost',
           description: 'Spans and log records that did not reach the collector.',
           unit: 'perSecond',
-          width: 4,
+          width: 6,
           queries: [
             {
               expr: orZero(perSecond('telemetryDropped', { by: [A.signal] })),
