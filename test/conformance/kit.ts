@@ -16,6 +16,16 @@ export interface DriverUnderTest {
   load(program: Program): void;
 }
 
+/** Groups of optional members of a driver (`docs/driver-contract.md`), each all there or all left out. */
+export const OPTIONAL = {
+  registers: ['registers', 'setRegisters', 'specialRegisters', 'setSpecialRegisters', 'fpu', 'setFpu'],
+  regions: ['mapRegion', 'unmapRegion', 'mappedRegions'],
+  revoke: ['revoke'],
+} as const satisfies Record<string, readonly (keyof DriverVm)[]>;
+export type OptionalGroup = keyof typeof OPTIONAL;
+/** A VM of a driver that has all of the contract. */
+export type WholeVm = Required<DriverVm>;
+
 /** Long enough for any program that ends. */
 export const LONG_US = 20_000_000;
 
@@ -24,10 +34,13 @@ export const error = (name: string) => expect.objectContaining({ code: name });
 /** What the suites do with the driver under test. */
 export class Kit {
   readonly start: () => Promise<DriverUnderTest>;
+  /** What the driver leaves out. */
+  readonly lacks: readonly OptionalGroup[];
   #under: DriverUnderTest | undefined;
 
-  constructor(start: () => Promise<DriverUnderTest>) {
+  constructor(start: () => Promise<DriverUnderTest>, lacks: readonly OptionalGroup[]) {
     this.start = start;
+    this.lacks = lacks;
   }
 
   async open(): Promise<void> {

@@ -59,8 +59,15 @@ export function program(name: string, instructions: readonly Instruction[]): Pro
   return { name, instructions, code: Buffer.concat(pieces), script };
 }
 
-/** A plan that holds a program. @param withOutput whether ports are served on the vCPU thread */
-export function planOf({ code }: Program, withOutput = true): VmPlan {
+export interface PlanOptions {
+  /** Whether ports are served on the vCPU thread. @defaultValue true */
+  readonly output?: boolean;
+  /** Built for ring 0: with a page of page tables below the code, which map nothing. @defaultValue false */
+  readonly ring0?: boolean;
+}
+
+/** A plan that holds a program. */
+export function planOf({ code }: Program, { output = true, ring0 = false }: PlanOptions = {}): VmPlan {
   const { READ, WRITE, EXECUTE, STACK_GUARD } = Rights;
   return {
     memoryBytes: PLACE.memoryBytes,
@@ -77,7 +84,8 @@ export function planOf({ code }: Program, withOutput = true): VmPlan {
       { address: PLACE.readOnly, bytes: word(0x5eedn) },
       { address: PLACE.output, bytes: word(8n) },
     ],
-    ...(withOutput && { outputBuffer: { address: PLACE.output, lengthBytes: OUTPUT_BYTES } }),
+    ...(output && { outputBuffer: { address: PLACE.output, lengthBytes: OUTPUT_BYTES } }),
+    ...(ring0 && { ring0: { pageTablesBytes: PLACE.code } }),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { FakeMachine } from '@mayfly/hypervisor/testing';
-import { type Instruction, PLACE, program } from './program.js';
+import { type Instruction, PLACE, program, word } from './program.js';
 
 const { data } = PLACE;
 
@@ -168,14 +168,20 @@ export const LOAD_GDT = program('load-gdt', [['lgdt 0x2000', '0f01142500200000',
 
 /** Leaves RAX in XMM0, or RAX with what is in XMM0. */
 export const SET_XMM = program('set-xmm', [
-  // The fake keeps no extended state: an entry resets it, which is all that can be seen of it.
-  ['movq %rax, %xmm0', '66480f6ec0', () => undefined],
+  [
+    'movq %rax, %xmm0',
+    '66480f6ec0',
+    (m) => {
+      const [, ...others] = m.fpu.xmm;
+      m.fpu = { ...m.fpu, xmm: [Uint8Array.of(...word(m.regs.rax), ...word(0n)), ...others] };
+    },
+  ],
   hlt,
   [
     'movq %xmm0, %rax',
     '66480f7ec0',
     (m) => {
-      m.regs.rax = 0n;
+      m.regs.rax = Buffer.from(m.fpu.xmm[0] ?? []).readBigUInt64LE();
     },
   ],
   hlt,
@@ -216,7 +222,163 @@ export const SEND_THREE = program('send-three', [
   hlt,
 ]);
 
+// Instructions of ring 0. At CPL 3 they are #GP, but for a guest that was built for ring 0.
+const privileged =
+  (play: (machine: FakeMachine) => ReturnType<Instruction[2]>): Instruction[2] =>
+  (m) =>
+    m.plan.ring0 ? play(m) : m.raise(13);
+const setRax = (read: (machine: FakeMachine) => bigint) =>
+  privileged((m) => {
+    m.regs.rax = read(m);
+  });
+const readCr3: Instruction = [
+  'movq %cr3, %rax',
+  '0f20d8',
+  privileged((m) => {
+    m.regs.rax = m.special.cr3;
+    m.seesTables = true;
+  }),
+];
+
+export const READ_CR2 = program('read-cr2', [
+  ['movq %cr2, %rax', '0f20d0', setRax((m) => m.special.cr2)],
+  hlt,
+]);
+export const READ_CR4 = program('read-cr4', [
+  ['movq %cr4, %rax', '0f20e0', setRax((m) => m.special.cr4)],
+  hlt,
+]);
+
+/** Asks where the page tables are, then reads RBX from the address in RDI. */
+export const READ_CR3_AND_LOAD = program('read-cr3-and-load', [
+  readCr3,
+  [
+    'movq (%rdi), %rbx',
+    '488b1f',
+    (m) => {
+      m.regs.rbx = m.readWord(Number(m.regs.rdi));
+    },
+  ],
+  hlt,
+]);
+
+export const READ_MSR = program('read-msr', [
+  [
+    'rdmsr',
+    '0f32',
+    privileged((m) => {
+      m.regs.rip -= 2n;
+      return {
+        kind: 'unsupported-instruction',
+        name: 'rdmsr',
+        bytes: m.hostRead(Number(m.regs.rip), 15),
+        rip: m.regs.rip,
+      };
+    }),
+  ],
+]);
+
+/** Where `RING0_EXCEPTION` finds the operands of `lgdt` and `lidt`, and what they may name. */
+export const RING0_PLACE = {
+  GDT_OPERAND: data,
+  IDT_OPERAND: data + 0x10,
+  GDT: data + 0x100,
+  IDT: data + 0x200,
+} as const;
+
+const loadTable = (name: 'gdt' | 'idt', address: number) =>
+  privileged((m) => {
+    const operand = Buffer.from(m.read(address, 10));
+    m.special = {
+      ...m.special,
+      [name]: { limit: operand.readUInt16LE(0), base: operand.readBigUInt64LE(2) },
+    };
+  });
+
+/**
+ * What a CPU does with an exception, as far as these programs go: a gate of the guest's IDT, a code segment of its GDT,
+ * the frame, the handler.
+ */
+const undefinedInstruction: Instruction[2] = (m) => {
+  const { gdt, idt, cs } = m.special;
+  if (!m.plan.ring0 || idt.limit === 0) return m.raise(6);
+  const at = Number(idt.base) + 6 * 16;
+  const [low, high] = [m.readWord(at), m.readWord(at + 8)];
+  const selector = Number((low >> 16n) & 0xffffn);
+  const isCode =
+    selector >= 8 &&
+    selector + 7 <= gdt.limit &&
+    ((m.readWord(Number(gdt.base) + selector) >> 43n) & 1n) === 1n;
+  const isGate = ((low >> 47n) & 1n) === 1n && [14n, 15n].includes((low >> 40n) & 31n);
+  if (!isGate || !isCode || high !== 0n) return { kind: 'shutdown' };
+  const frame = [
+    m.regs.rip - 2n,
+    BigInt(cs.selector),
+    m.regs.rflags,
+    m.regs.rsp,
+    BigInt(m.special.ss.selector),
+  ];
+  const stack = (m.regs.rsp & ~15n) - 40n;
+  for (const [index, value] of frame.entries()) m.writeWord(Number(stack) + 8 * index, value);
+  m.regs.rsp = stack;
+  m.regs.rip = (low & 0xffffn) | ((low >> 32n) & 0xffff_0000n);
+  m.special = { ...m.special, cs: { ...cs, selector } };
+  return undefined;
+};
+
+/** Loads its tables, executes what is undefined, and halts; the handler notes RIP and CS and steps behind it. */
+export const RING0_EXCEPTION = program('ring0-exception', [
+  ['lgdt 0x2000', '0f01142500200000', loadTable('gdt', RING0_PLACE.GDT_OPERAND)],
+  ['lidt 0x2010', '0f011c2510200000', loadTable('idt', RING0_PLACE.IDT_OPERAND)],
+  ['ud2', '0f0b', undefinedInstruction],
+  [
+    'movl $7, %r8d',
+    '41b807000000',
+    (m) => {
+      m.regs.r8 = 7n;
+    },
+  ],
+  hlt,
+  [
+    'movq (%rsp), %rbx',
+    '488b1c24',
+    (m) => {
+      m.regs.rbx = m.readWord(Number(m.regs.rsp));
+    },
+  ],
+  [
+    'movq 8(%rsp), %rcx',
+    '488b4c2408',
+    (m) => {
+      m.regs.rcx = m.readWord(Number(m.regs.rsp) + 8);
+    },
+  ],
+  ['movq $8, 8(%rsp)', '48c744240808000000', (m) => m.writeWord(Number(m.regs.rsp) + 8, 8n)],
+  [
+    'addq $2, (%rsp)',
+    '4883042402',
+    (m) => m.writeWord(Number(m.regs.rsp), m.readWord(Number(m.regs.rsp)) + 2n),
+  ],
+  [
+    'iretq',
+    '48cf',
+    privileged((m) => {
+      const { rsp } = m.regs;
+      m.regs.rip = m.readWord(Number(rsp));
+      m.regs.rflags = m.readWord(Number(rsp) + 16);
+      m.regs.rsp = m.readWord(Number(rsp) + 24);
+    }),
+  ],
+]);
+export const RING0_UNDEFINED_OFFSET = 16;
+export const RING0_HANDLER_OFFSET = 25;
+
 export const ALL_PROGRAMS = [
+  READ_CR2,
+  READ_CR4,
+  READ_CR3_AND_LOAD,
+  READ_MSR,
+  RING0_EXCEPTION,
   HALT,
   PORTS,
   INPUT_BYTE,

@@ -85,7 +85,7 @@ export function portsSuite(kit: Kit): void {
     });
 
     test('without an output buffer leave the guest like any other', async () => {
-      const vm = await create(programs.SEND_THREE, planOf(programs.SEND_THREE, false));
+      const vm = await create(programs.SEND_THREE, planOf(programs.SEND_THREE, { output: false }));
       const answer = await enter(vm, { rdx: 103n, rax: 0x61n });
       expect(answer).toMatchObject({ exit: { kind: 'io-out', port: 103, value: 0x61 }, outbox: [] });
     });

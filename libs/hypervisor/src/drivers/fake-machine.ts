@@ -42,6 +42,8 @@ export class FakeMachine {
   regs: GeneralRegisters = entryRegisters();
   special: SpecialRegisters;
   fpu: FpuState = resetFpuState();
+  /** The guest was built for ring 0 and has asked where its page tables are: now they are present. */
+  seesTables = false;
   /** Beside the plan's memory, ascending. */
   mapped: readonly MappedBytes[] = [];
 
@@ -169,6 +171,8 @@ export class FakeMachine {
         this.#touched = true;
         throw new GuestException(PAGE_FAULT, errorBits | 4n, BigInt(at));
       }
+      if (this.seesTables && at < (this.plan.ring0?.pageTablesBytes ?? 0) && right !== Rights.EXECUTE)
+        continue;
       const rights = region && (region.rights & Rights.STACK_GUARD) === 0 ? region.rights : 0;
       if ((rights & right) !== 0) continue;
       // Bit 0: the page is present, and it is the right that is missing. Bit 2: the guest is at CPL 3.

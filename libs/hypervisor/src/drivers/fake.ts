@@ -103,6 +103,7 @@ interface SnapshotState {
   readonly regs: GeneralRegisters;
   readonly special: SpecialRegisters;
   readonly fpu: FpuState;
+  readonly seesTables: boolean;
   readonly mapped: readonly MappedBytes[];
   readonly resumable: boolean;
 }
@@ -435,6 +436,7 @@ class FakeVm implements DriverVm {
       regs: { ...this.#machine.regs },
       special: this.#machine.special,
       fpu: this.#machine.fpu,
+      seesTables: this.#machine.seesTables,
       mapped: this.#machine.mapped,
       resumable,
     };
@@ -484,6 +486,7 @@ class FakeVm implements DriverVm {
     this.#machine.regs = { ...base.regs };
     this.#machine.special = base.special;
     this.#machine.fpu = base.fpu;
+    this.#machine.seesTables = base.seesTables;
     this.#machine.mapped = base.mapped;
     this.#resumable = base.resumable;
   }
