@@ -1,13 +1,12 @@
 import type { FunctionRef, InvocationItem } from '@mayfly/contracts';
-import { planJobs } from './pack-policy.js';
+import { holdMs, planJobs } from './pack-policy.js';
 
 /**
  * DESIGN: one lane per function version. A call enters its lane's pending list; at the end of the tick (setImmediate)
  * the policy decides which calls leave in which jobs. Calls that stay wait for a job of the lane to end or for
- * HOLD_MS, whichever comes first. A ticket is open from `submit` to `settle`; a job ends when its last ticket does.
+ * `holdMs`, whichever comes first. A ticket is open from `submit` to `settle`; a job ends when its last ticket does.
  */
-const HOLD_MS = 2;
-/** Weight of the newest run in the moving average. */
+/** Weight of the newest run or job in the moving averages. */
 const NEWEST = 0.2;
 const MAX_IDLE_LANES = 1_000;
 
@@ -20,7 +19,7 @@ export interface Ticket {
   readonly onSent?: ((jobId: string) => void) | undefined;
   /** Called when the call's job could not be added. */
   readonly onLost: (error: unknown) => void;
-  job: { open: number; jobId?: string } | undefined;
+  job: { open: number; readonly sentAtMs: number; jobId?: string } | undefined;
 }
 
 interface Lane {
@@ -28,7 +27,10 @@ interface Lane {
   readonly ref: FunctionRef;
   pending: Ticket[];
   jobsInFlight: number;
+  callsInFlight: number;
   typicalRunUs: number | undefined;
+  /** Sent → last call answered. */
+  typicalJobMs: number | undefined;
   scheduled: boolean;
   holdTimer: NodeJS.Timeout | undefined;
 }
@@ -55,15 +57,15 @@ export class SyncLanes {
   /** The call has ended, however. `runUs`: what it took in its sandbox, when it ran. */
   settle(ticket: Ticket, runUs?: number): void {
     const { lane, job } = ticket;
-    if (runUs !== undefined)
-      lane.typicalRunUs =
-        lane.typicalRunUs === undefined ? runUs : lane.typicalRunUs * (1 - NEWEST) + runUs * NEWEST;
+    if (runUs !== undefined) lane.typicalRunUs = average(lane.typicalRunUs, runUs);
     if (job === undefined) {
       lane.pending = lane.pending.filter((waiting) => waiting !== ticket);
     } else {
       job.open -= 1;
+      lane.callsInFlight -= 1;
       if (job.open > 0) return;
       lane.jobsInFlight -= 1;
+      lane.typicalJobMs = average(lane.typicalJobMs, performance.now() - job.sentAtMs);
       if (lane.pending.length > 0) this.#schedule(lane);
     }
     if (lane.jobsInFlight === 0 && lane.pending.length === 0 && this.#lanes.size > MAX_IDLE_LANES)
@@ -79,7 +81,9 @@ export class SyncLanes {
         ref,
         pending: [],
         jobsInFlight: 0,
+        callsInFlight: 0,
         typicalRunUs: undefined,
+        typicalJobMs: undefined,
         scheduled: false,
         holdTimer: undefined,
       };
@@ -102,6 +106,7 @@ export class SyncLanes {
     const sizes = planJobs({
       pendingBytes: lane.pending.map((ticket) => ticket.sizeBytes),
       jobsInFlight: lane.jobsInFlight,
+      callsInFlight: lane.callsInFlight,
       typicalRunUs: lane.typicalRunUs,
       overdue,
     });
@@ -116,15 +121,22 @@ export class SyncLanes {
 
   /** Bounds how long the calls that stay behind wait for company. */
   #hold(lane: Lane): void {
-    clearTimeout(lane.holdTimer);
-    lane.holdTimer =
-      lane.pending.length === 0 ? undefined : setTimeout(() => this.#flush(lane, true), HOLD_MS);
+    if (lane.pending.length === 0) {
+      clearTimeout(lane.holdTimer);
+      lane.holdTimer = undefined;
+      return;
+    }
+    lane.holdTimer ??= setTimeout(() => {
+      lane.holdTimer = undefined;
+      this.#flush(lane, true);
+    }, holdMs(lane.typicalJobMs));
   }
 
   #send(lane: Lane, tickets: readonly Ticket[]): void {
-    const job: NonNullable<Ticket['job']> = { open: tickets.length };
+    const job: NonNullable<Ticket['job']> = { open: tickets.length, sentAtMs: performance.now() };
     for (const ticket of tickets) ticket.job = job;
     lane.jobsInFlight += 1;
+    lane.callsInFlight += tickets.length;
     const items = tickets.map((ticket) => ticket.item);
     this.#addJob(lane.ref, items).then(
       (jobId) => {
@@ -136,4 +148,8 @@ export class SyncLanes {
       },
     );
   }
+}
+
+function average(known: number | undefined, newest: number): number {
+  return known === undefined ? newest : known * (1 - NEWEST) + newest * NEWEST;
 }

@@ -1,9 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { CREDIT_JOBS, type LaneState, PACKABLE_RUN_US, planJobs } from '../../src/dispatch/pack-policy.js';
+import {
+  BUSY_CALLS,
+  BUSY_CREDIT_JOBS,
+  CREDIT_JOBS,
+  holdMs,
+  type LaneState,
+  PACKABLE_RUN_US,
+  planJobs,
+} from '../../src/dispatch/pack-policy.js';
 
 const state = (pending: number, changes: Partial<LaneState> = {}): LaneState => ({
   pendingBytes: new Array(pending).fill(100),
   jobsInFlight: 0,
+  callsInFlight: 0,
   typicalRunUs: 100,
   overdue: false,
   ...changes,
@@ -20,8 +29,16 @@ describe('planJobs', () => {
   });
 
   it('spreads more calls than credit over the jobs that there is credit for', () => {
-    expect(planJobs(state(10))).toEqual([5, 5]);
-    expect(planJobs(state(10, { jobsInFlight: CREDIT_JOBS - 1 }))).toEqual([10]);
+    expect(planJobs(state(6))).toEqual([3, 3]);
+    expect(planJobs(state(6, { jobsInFlight: CREDIT_JOBS - 1 }))).toEqual([6]);
+    expect(planJobs(state(12, { typicalRunUs: 2_000 }))).toEqual([6, 6]);
+  });
+
+  it('fills one job after the other where many short calls are open', () => {
+    const busy = { callsInFlight: BUSY_CALLS, jobsInFlight: BUSY_CREDIT_JOBS };
+    expect(planJobs(state(BUSY_CALLS + 1))).toEqual([BUSY_CALLS + 1]);
+    expect(planJobs(state(5, busy))).toEqual([]);
+    expect(planJobs(state(5, { ...busy, typicalRunUs: 2_000 }))).toEqual([5]);
   });
 
   it('keeps calls while there is no credit, unless they fill a job or are overdue', () => {
@@ -51,5 +68,14 @@ describe('planJobs', () => {
         const sent = planJobs(state(pending, { jobsInFlight, overdue: true }));
         expect(sent.reduce((sum, size) => sum + size, 0)).toBe(pending);
       }
+  });
+});
+
+describe('holdMs', () => {
+  it('is twice what a job takes, within its bounds', () => {
+    expect(holdMs(3)).toBe(6);
+    expect(holdMs(undefined)).toBe(2);
+    expect(holdMs(0.1)).toBe(2);
+    expect(holdMs(1_000)).toBe(10);
   });
 });

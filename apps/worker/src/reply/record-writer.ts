@@ -2,8 +2,8 @@ import { LIMITS } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { corkForCompany, corkForTurn } from './write-turn.js';
 
-/** How long a record may wait for others of its job: the event loop's shortest timer. */
-const COMPANY_MS = 1;
+/** How long a record may wait for others of its job: a reader of records looks again for longer. */
+const COMPANY_MS = 5;
 const KEEP_RECORDS = 'mayflyKeepRecords';
 // NX: of two workers that ran the same invocation, the first one's outcome stands.
 const KEEP_RECORDS_LUA = `
@@ -46,7 +46,7 @@ export class RecordWriter {
 
   /**
    * Resolves when the record is kept, by whoever came first; rejects when it cannot be.
-   * @param isGathered it waits for `leave`, or a millisecond, for others to go with
+   * @param isGathered it waits for `leave`, or a few milliseconds, for others to go with
    */
   keep(record: RecordToKeep, isGathered: boolean): Promise<void> {
     this.#batch ??= newBatch();
