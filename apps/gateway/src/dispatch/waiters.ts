@@ -1,5 +1,6 @@
 import type { InvocationRecord } from '@mayfly/contracts';
 import { newReplyToken } from '../ids.js';
+import { TokenTable } from './token-table.js';
 
 /** How a wait ended. `body`: the result's bytes when they came with the reply. */
 export type WaitEnd =
@@ -22,7 +23,7 @@ interface OpenWaiter extends Waiter {
 
 /** The sync calls whose answer has not come, by reply token. A waiter ends once, and is forgotten then. */
 export class Waiters {
-  readonly #open = new Map<string, OpenWaiter>();
+  readonly #open = new TokenTable<OpenWaiter>();
   readonly #idle: (() => void)[] = [];
   #unknownReplies = 0;
 
@@ -45,13 +46,13 @@ export class Waiters {
     });
     const timer = setTimeout(() => this.end(token, { kind: 'expired' }), waitMs);
     const waiter: OpenWaiter = { token, tenant, invocationId, ended, end, timer };
-    this.#open.set(token, waiter);
+    this.#open.add(waiter);
     return waiter;
   }
 
   /** Hands a worker's answer to the call that it names; one that no open call expects is counted and dropped. */
   deliver(token: string, record: InvocationRecord, body?: Uint8Array): void {
-    const waiter = this.#open.get(token);
+    const waiter = this.#open.find(token);
     if (waiter === undefined || !isRecordOf(waiter, record)) {
       this.#unknownReplies += 1;
       return;
@@ -60,13 +61,12 @@ export class Waiters {
   }
 
   find(token: string): Waiter | undefined {
-    return this.#open.get(token);
+    return this.#open.find(token);
   }
 
   end(token: string, how: WaitEnd): void {
-    const waiter = this.#open.get(token);
+    const waiter = this.#open.remove(token);
     if (waiter === undefined) return;
-    this.#open.delete(token);
     clearTimeout(waiter.timer);
     waiter.end(how);
     if (this.#open.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
@@ -85,7 +85,7 @@ export class Waiters {
   }
 
   all(): readonly Waiter[] {
-    return [...this.#open.values()];
+    return this.#open.values();
   }
 }
 

@@ -38,6 +38,8 @@ interface Version {
   readonly image: GuestImage;
   readonly idle: GuestSandbox[];
   leased: number;
+  /** Which lease of the pool was its last one. */
+  lastUse: number;
 }
 
 type Ensured = { readonly version: Version; readonly built: boolean } | { readonly failure: InitFailure };
@@ -52,11 +54,11 @@ export class SandboxPool {
   readonly #builds: Permits;
   readonly #slots: SlotQueues;
   readonly #failures: FailureCache;
-  /** In order of use, oldest first. */
   readonly #versions = new Map<string, Version>();
   readonly #building = new Map<string, Promise<Ensured>>();
   readonly #closing = new Set<Promise<void>>();
   #used: PoolUse = { sandboxes: 0, memoryBytes: 0 };
+  #uses = 0;
   #closed = false;
 
   constructor(builder: ImageBuilder, options: PoolOptions) {
@@ -156,8 +158,7 @@ export class SandboxPool {
   }
 
   #leaseOf(version: Version, sandbox: GuestSandbox, source: Usage['source']): Lease {
-    this.#versions.delete(version.key);
-    this.#versions.set(version.key, version);
+    version.lastUse = this.#nextUse();
     let isRevoked = false;
     const revoke = () => {
       isRevoked ||= sandbox.revoke();
@@ -180,6 +181,11 @@ export class SandboxPool {
         this.#endLease(version);
       },
     };
+  }
+
+  #nextUse(): number {
+    this.#uses += 1;
+    return this.#uses;
   }
 
   #endLease(version: Version): void {
@@ -226,7 +232,7 @@ export class SandboxPool {
       image.close();
       throw error;
     }
-    const version: Version = { key, image, idle: [sandbox], leased: 0 };
+    const version: Version = { key, image, idle: [sandbox], leased: 0, lastUse: this.#nextUse() };
     this.#versions.set(key, version);
     return version;
   }
@@ -247,7 +253,8 @@ export class SandboxPool {
 
   #evictFor(asking: string, wanted: PoolUse): void {
     const others: VersionUse[] = [];
-    for (const { key, idle, leased, image } of this.#versions.values())
+    const oldestFirst = [...this.#versions.values()].sort((a, b) => a.lastUse - b.lastUse);
+    for (const { key, idle, leased, image } of oldestFirst)
       if (key !== asking) others.push({ key, idle: idle.length, leased, memoryBytes: image.memoryBytes });
     const plan = planEvictions(others, this.#used, wanted, this.#options.limits);
     if (!plan.fits) throw this.#full();
