@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createKvmDriver } from '@mayfly/hypervisor';
+import { createKvmDriver, createProcessDriver, type HypervisorDriver } from '@mayfly/hypervisor';
 import { createFakeDriver, type FakeProgram } from '@mayfly/hypervisor/testing';
 import { describe, expect, test } from 'vitest';
 import { conformanceSuite } from './driver.js';
@@ -28,13 +28,21 @@ conformanceSuite({
 conformanceSuite({
   name: 'kvm',
   start: async () => ({ driver: await createKvmDriver({ slots: 2 }), load: () => undefined }),
-  ...(await lookAtKvm()),
+  ...(await lookAt(() => createKvmDriver({ slots: 1, spareShells: 0 }))),
 });
 
-/** Why there is no KVM driver here, or what it leaves out. */
-async function lookAtKvm(): Promise<{ lacks?: OptionalGroup[]; skipReason?: string }> {
+conformanceSuite({
+  name: 'process',
+  start: async () => ({ driver: await createProcessDriver({ slots: 2 }), load: () => undefined }),
+  ...(await lookAt(() => createProcessDriver({ slots: 1, spareShells: 0 }))),
+});
+
+/** Why there is no such driver here, or what it leaves out. */
+async function lookAt(
+  start: () => Promise<HypervisorDriver>,
+): Promise<{ lacks?: OptionalGroup[]; skipReason?: string }> {
   try {
-    const driver = await createKvmDriver({ slots: 1, spareShells: 0 });
+    const driver = await start();
     try {
       const vm = await driver.createVm(planOf(HALT));
       const groups = Object.keys(OPTIONAL) as OptionalGroup[];

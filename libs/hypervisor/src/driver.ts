@@ -35,6 +35,11 @@ export interface VmPlan {
    */
   readonly outputBuffer?: { readonly address: number; readonly lengthBytes: number };
   /**
+   * What the library reads after most exits, beside the output buffer: at most 8 ranges and 4 KiB in guest memory. A hint
+   * for drivers in another process, which send it along with each answer. @defaultValue nothing
+   */
+  readonly watch?: readonly AddressRange[];
+  /**
    * The guest was built for ring 0: what it may not do at CPL 3 (`hlt`, `lgdt`, segment loads, `mov cr4` …) is done
    * for it over a virtual CPU state, and its exceptions go to its own IDT. `pageTablesBytes`: how much of guest memory,
    * from address 0, holds the page tables that it believes in (guest-abi 1.2); they are plain data among `load`, and no

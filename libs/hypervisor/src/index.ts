@@ -5,6 +5,12 @@ export { CallState, type HostCallTime } from './call-state.js';
 export type { GuestLogLevel, GuestLogRecord } from './codec/guest-log.js';
 export * from './driver.js';
 export { createKvmDriver } from './drivers/kvm.js';
+export {
+  createProcessDriver,
+  type ProcessDriver,
+  type ProcessDriverOptions,
+  spawnCell,
+} from './drivers/process.js';
 export type { ElfImage } from './elf/elf-image.js';
 export { checkElf } from './elf/index.js';
 export { HYPERVISOR_ERRORS, type HypervisorErrorCode, hypervisorError } from './errors.js';

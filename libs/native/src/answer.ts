@@ -130,7 +130,7 @@ export class CompletionRecords {
   }
 
   /** The answer of a run, which fetches the outbox from its VM where there is one. */
-  answer(index: number, vm: NativeVm): NativeAnswer {
+  answer(index: number, vm: Pick<NativeVm, 'outbox'>): NativeAnswer {
     const at = HEADER_BYTES;
     const outboxEntries = this.#word(index, at + 28);
     const time = (index * RECORD_BYTES + at + TIMES_BYTE) / 8;
@@ -194,20 +194,21 @@ export class CompletionRecords {
       case 6:
         return { kind: 'shutdown' };
       case 8:
-        return { kind: 'protocol', reason: this.#reason(index) };
+        return { kind: 'protocol', reason: this.reason(index) };
       case 9:
         return {
           kind: 'unsupported-instruction',
-          name: this.#reason(index),
+          name: this.reason(index),
           bytes: this.#code(index, sizeBytes),
           rip: this.#quad(index, at + ERROR_CODE_BYTE + 8),
         };
       default:
-        return { kind: 'unknown', reason: this.#reason(index) };
+        return { kind: 'unknown', reason: this.reason(index) };
     }
   }
 
-  #reason(index: number): string {
+  /** Text beside an exit, or of a failure. */
+  reason(index: number): string {
     const start = index * RECORD_BYTES + HEADER_BYTES + REASON_BYTE;
     const bytes = this.bytes.subarray(start, start + REASON_BYTES);
     const end = bytes.indexOf(0);

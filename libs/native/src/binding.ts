@@ -1,4 +1,6 @@
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { NativeCellClass } from './cell-binding.js';
 
 /** The addon's classes, as `src/binding` defines them. Numbers are whole; bytes are copied on the way in and out. */
 export interface NativeBinding {
@@ -9,6 +11,7 @@ export interface NativeBinding {
     signalOffset: number,
     onWake: () => void,
   ) => NativeDriver;
+  readonly Cell: NativeCellClass;
 }
 
 export interface NativeDriver {
@@ -86,4 +89,9 @@ export interface NativeInterrupt {
 /** Loads the addon that `make -C libs/native` builds. @throws what the module loader throws when it is missing. */
 export function loadBinding(): NativeBinding {
   return createRequire(import.meta.url)('../build/mayfly.node') as NativeBinding;
+}
+
+/** Path of the executable that `make -C libs/native` builds. */
+export function cellExecutable(): string {
+  return fileURLToPath(new URL('../build/mayfly-cell', import.meta.url));
 }

@@ -1,5 +1,6 @@
 export { type AnswerExit, type AnswerOutboxEntry, CompletionRecords, NativeAnswer, Op } from './answer.js';
 export {
+  cellExecutable,
   loadBinding,
   type NativeBinding,
   type NativeDriver,
@@ -7,6 +8,17 @@ export {
   type NativeSnapshot,
   type NativeVm,
 } from './binding.js';
+export { CellEvent, type NativeCell, type NativeCellMessage } from './cell-binding.js';
+export { CellCompletions } from './cell-completions.js';
+export {
+  CELL_LIMITS,
+  CellMessage,
+  type CellMessageFields,
+  CellMessageWriter,
+  cellPlanFile,
+  cellRanges,
+  cellRequestHead,
+} from './cell-wire.js';
 export { NativeCode, type NativeFailure, readFailure } from './failure.js';
 export { REGISTER_NAMES, type RegisterName, type RegisterValues } from './registers.js';
 export { type RequestFields, RequestWriter } from './request.js';

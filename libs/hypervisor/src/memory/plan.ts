@@ -40,6 +40,11 @@ export function planVm({ image, layout, hostFunctions, cookie, initData }: PlanI
     regions: layout.regions,
     load,
     outputBuffer: layout.output,
+    // The header of the input buffer, for each host call; the cookie, for a fault.
+    watch: [
+      { address: layout.input.address, lengthBytes: 8 },
+      { address: layout.stack.address, lengthBytes: COOKIE_BYTES },
+    ],
     ring0: { pageTablesBytes: layout.pageTables.lengthBytes },
   };
 }

@@ -1,5 +1,6 @@
 #include "module.hpp"
 
+#include "cell_wrap.hpp"
 #include "driver_wrap.hpp"
 #include "vm_wrap.hpp"
 
@@ -13,6 +14,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   module->snapshot_class = Napi::Persistent(SnapshotWrap::define(env));
   module->interrupt_class = Napi::Persistent(InterruptWrap::define(env));
   exports.Set("Driver", DriverWrap::define(env));
+  exports.Set("Cell", CellWrap::define(env));
   return exports;
 }
 

@@ -1,0 +1,57 @@
+/** The worker's end of one cell, as `src/binding/cell_wrap.cc` defines it: copies and events, nothing believed. */
+export interface NativeCell {
+  /** Copies a request block of `length` bytes into a seat and wakes the slot. The VM has no other operation. */
+  run(
+    slot: number,
+    seat: number,
+    generation: number,
+    call: number,
+    killed: boolean,
+    block: Uint8Array,
+    length: number,
+  ): void;
+  /** @param file parts that go along in one sealed memfd */
+  send(head: Uint8Array, body: Uint8Array, file?: readonly Uint8Array[]): void;
+  /** Waits up to `timeoutMs`, 0: not at all. @returns null when the cell has closed its socket. */
+  receive(timeoutMs: number): NativeCellMessage | null | undefined;
+  /**
+   * Copies completions: into `records` as `CompletionRecords` reads them, into `entries` 32 bytes each, into `tails` the
+   * first 2048 bytes of what else the answer brought. @returns how many; less than fit: the cell wakes for the next.
+   * Throws (NativeCode.Request) what no honest cell does.
+   */
+  take(records: Uint8Array, entries: Uint8Array, tails: Uint8Array): number;
+  copyOutbox(seat: number, target: Uint8Array): void;
+  copyTail(seat: number, target: Uint8Array): void;
+  /** Gives back the pages that answers of this seat took. */
+  forget(seat: number): void;
+  /** @returns bytes read, 0: none. An empty target: nobody listens any more. */
+  readLog(target: Uint8Array): number;
+  /** Whether the event loop waits for this cell. */
+  keepAlive(wanted: boolean): void;
+  kill(): void;
+  pid(): number;
+  /** Once it has ended: si_code and si_status of waitid. */
+  ending(): { readonly code: number; readonly status: number } | undefined;
+}
+
+export interface NativeCellMessage {
+  readonly kind: number;
+  readonly seat: number;
+  readonly generation: number;
+  readonly status: number;
+  readonly a: number;
+  readonly body: Uint8Array;
+}
+
+/** What `onEvent` is told. */
+export const CellEvent = { Completions: 0, Message: 1, Log: 2, Ended: 3 } as const;
+
+/**
+ * @param numbers slots, seats, spare shells, uid (0: the spawner's), tasks, files, bytes of a file; all limits
+ * Throws (NativeCode.NoHypervisor, Hypervisor) what kept the cell from starting.
+ */
+export type NativeCellClass = new (
+  executable: string,
+  numbers: Float64Array,
+  onEvent: (event: number) => void,
+) => NativeCell;
