@@ -10,6 +10,7 @@ import { ruleFile } from './rules.js';
 import { vmuiDashboard } from './vmui.js';
 
 export * from './definition.js';
+export { ruleFile } from './rules.js';
 export { plainQuery } from './vmui.js';
 export { alerts };
 

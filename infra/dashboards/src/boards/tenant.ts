@@ -33,7 +33,7 @@ export const tenants: Dashboard = {
           title: 'Sync calls that wait',
           description: 'Callers with an open connection.',
           unit: 'count',
-          queries: [{ expr: total('tenantInFlight', { where, by }), legend }],
+          queries: [{ expr: orZero(total('tenantInFlight', { where, by })), legend }],
         },
         {
           title: 'Calls in progress',
