@@ -13,6 +13,8 @@ declare module 'fastify' {
 
 /** As nginx logs it: the client went away before its answer. */
 const CLIENT_GONE = 499;
+/** Asked every few seconds by whoever watches; a trace of each is noise. */
+const UNTRACED: readonly (string | undefined)[] = ['/livez', '/readyz'];
 
 /** Metrics and traces of HTTP requests: one hook, and one listener a request. */
 export function observeRequests(app: FastifyInstance, telemetry: Telemetry<'gateway'>): void {
@@ -26,7 +28,8 @@ export function observeRequests(app: FastifyInstance, telemetry: Telemetry<'gate
     const startedAt = performance.now();
     const { headers } = request;
     const client = clientContext(headers);
-    const trace = tracing && new RequestTrace(tracing, client);
+    const isTraced = tracing !== undefined && !UNTRACED.includes(request.routeOptions.url);
+    const trace = isTraced ? new RequestTrace(tracing, client) : undefined;
     request.trace = trace ?? (client && new PassedOnTrace(client));
     active += 1;
     reply.raw.once('close', () => {

@@ -37,8 +37,8 @@ export function guestSpans(
       spanId: ids[index] ?? newSpanId(),
       parentSpanId: idOf(span.parent),
       name: span.name,
-      startUnixNs: base + BigInt(span.startNs),
-      endUnixNs: base + BigInt(span.endNs),
+      startUnixNs: after(base, span.startNs),
+      endUnixNs: after(base, span.endNs),
       attributes: {
         ...(span.target !== '' && { 'code.namespace': span.target }),
         ...(!span.closed && { [`${GUEST_PREFIX}closed`]: false }),
@@ -54,8 +54,8 @@ export function guestSpans(
       spanId: newSpanId(),
       parentSpanId: idOf(call.parent),
       name: SPANS.hostCall(call.name),
-      startUnixNs: base + BigInt(call.startNs),
-      endUnixNs: base + BigInt(call.endNs),
+      startUnixNs: after(base, call.startNs),
+      endUnixNs: after(base, call.endNs),
       attributes: {},
       ...(!call.ok && { error: 'The host function gave no value' }),
     }),
@@ -66,11 +66,16 @@ export function guestSpans(
 function spanEvent(event: GuestEvent, base: bigint): SpanEventData {
   return {
     name: event.name,
-    timeUnixNs: base + BigInt(event.timeNs),
+    timeUnixNs: after(base, event.timeNs),
     attributes: fieldAttributes(event.fields),
   };
 }
 
 function fieldAttributes(fields: readonly GuestField[]): Attributes {
   return Object.fromEntries(fields.map(([name, value]) => [`${GUEST_PREFIX}${name}`, value]));
+}
+
+/** The guest's clock and ours meet between nanoseconds. */
+function after(base: bigint, ns: number): bigint {
+  return base + BigInt(Math.round(ns));
 }
