@@ -195,25 +195,4 @@ Nanoseconds signal_kick(BareVm& vm, std::int64_t spin_us) {
     return returned - kicked;
 }
 
-std::int64_t available_bytes() {
-    std::FILE* file = std::fopen("/proc/meminfo", "r");
-    check(file != nullptr, "/proc/meminfo");
-    char line[256];
-    long long kib = 0;
-    while (std::fgets(line, sizeof line, file) != nullptr && std::sscanf(line, "MemAvailable: %lld kB", &kib) != 1) {
-    }
-    std::fclose(file);
-    return kib * 1024;
-}
-
-std::int64_t parked_bytes(std::size_t memory_bytes, int count) {
-    std::vector<std::unique_ptr<BareVm>> vms;
-    const std::int64_t before = available_bytes();
-    for (int i = 0; i < count; ++i) {
-        vms.push_back(std::make_unique<BareVm>(memory_bytes));
-        vms.back()->exit_once();
-    }
-    return (before - available_bytes()) / count;
-}
-
 }  // namespace floors

@@ -46,10 +46,4 @@ Nanoseconds create_run_destroy(std::size_t memory_bytes);
 /// A signal sent to a thread in KVM_RUN, until KVM_RUN has returned there.
 Nanoseconds signal_kick(BareVm& vm, std::int64_t spin_us);
 
-/// MemAvailable that one more parked bare VM takes, after its first run. Bytes, mean over `count` VMs.
-std::int64_t parked_bytes(std::size_t memory_bytes, int count);
-
-/// MemAvailable of /proc/meminfo, bytes.
-std::int64_t available_bytes();
-
 }  // namespace floors

@@ -52,7 +52,7 @@ constexpr std::uint64_t kNumber = 41;
 template <typename T>
 void append(std::vector<std::uint8_t>& bytes, T value) {
     const auto* raw = reinterpret_cast<const std::uint8_t*>(&value);
-    bytes.insert(bytes.end(), raw, raw + sizeof value);
+    for (std::size_t i = 0; i < sizeof value; ++i) bytes.push_back(raw[i]);
 }
 
 std::vector<std::uint8_t> table_operand(std::uint16_t limit, std::uint64_t base) {

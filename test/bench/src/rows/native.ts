@@ -5,7 +5,25 @@ import { recordCall } from '../record-call.js';
 import { type Benchmark, row } from '../row.js';
 
 const execute = promisify(execFile);
-const UNITS: Readonly<Record<string, string>> = { 'parked-sandbox': 'KiB', 'two-threads': 'calls/s' };
+const UNITS: Readonly<Record<string, string>> = {
+  'parked-sandbox': 'KiB',
+  'two-threads': 'calls/s',
+  'two-threads-bare': 'exits/s',
+};
+/** Writable memory and pages that a call dirties, as kvm-facts D has them. */
+const RESTORES = [
+  '64k-4',
+  '64k-16',
+  '1m-4',
+  '1m-16',
+  '1m-64',
+  '1m-256',
+  '16m-4',
+  '16m-16',
+  '16m-64',
+  '16m-256',
+  '1g-16',
+];
 
 /** Rows timed on the slot's thread by a C++ program over the core; the library records what it has to replay. */
 export const nativeRows: Benchmark = {
@@ -13,8 +31,10 @@ export const nativeRows: Benchmark = {
     'warm-call',
     'guest-call',
     'ring0-guest-call',
-    'restore-1g-16',
+    ...RESTORES.map((sizes) => `restore-${sizes}`),
+    'host-call-native',
     'two-threads',
+    'two-threads-bare',
     'cold-call',
     'first-call',
     'kill',
