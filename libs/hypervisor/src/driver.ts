@@ -75,9 +75,9 @@ export type RegionSource =
  * tables first.
  */
 export interface RegionRequest {
-  /** Guest-physical; page aligned, at or above the plan's `memoryBytes`, below 60 GiB. */
+  /** Guest-physical; page aligned, at or above the plan's `memoryBytes`; the region ends below 60 GiB. */
   readonly address: number;
-  /** Whole pages. @defaultValue all that the source has, rounded up to a page; the rest of the last page is zero */
+  /** Whole pages, at most 1 GiB. @defaultValue all that the source has, rounded up to a page; the rest of the last page is zero */
   readonly lengthBytes?: number;
   /** `Rights`: READ, or READ | EXECUTE. */
   readonly rights: number;

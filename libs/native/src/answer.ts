@@ -13,6 +13,7 @@ export const Op = {
   Compare: 7,
   GetState: 8,
   SetState: 9,
+  SetRegions: 10,
 } as const;
 
 export type AnswerExit =

@@ -62,7 +62,21 @@ export interface NativeVm {
   getState(kind: number): void;
   /** @param bytes as `state.ts` packs them. */
   setState(kind: number, bytes: Uint8Array): void;
-  /** Fills `target` from guest memory. */
+  /**
+   * @param lengthBytes 0: all that the source has. @param source bytes, or the descriptor of a file.
+   * @returns the length that is mapped once the record has come.
+   */
+  mapRegion(
+    address: number,
+    lengthBytes: number,
+    rights: number,
+    source: Uint8Array | number,
+    offsetBytes: number,
+  ): number;
+  unmapRegion(address: number): void;
+  /** What is mapped while the VM is idle: address, length and rights of each, flat. */
+  regions(): Float64Array;
+  /** Fills `target` from guest memory or a region. */
   read(address: number, target: Uint8Array): void;
   write(address: number, bytes: Uint8Array): void;
   /** The outbox of the last run. */

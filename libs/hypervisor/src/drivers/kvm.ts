@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import {
   CompletionRecords,
@@ -22,7 +23,9 @@ import type {
   DriverVm,
   GeneralRegisters,
   HypervisorDriver,
+  PlannedRegion,
   PrimeRequest,
+  RegionRequest,
   RunAnswer,
   RunRequest,
   VmPlan,
@@ -41,6 +44,8 @@ export interface KvmDriverOptions {
   readonly signalOffset?: number;
 }
 
+/** Guest memory and mapped regions end here. */
+const MAX_READ_BYTES = 2 ** 30;
 const RECORDS_PER_DRAIN = 16;
 const MAX_SLOTS = 256;
 const MAX_SPARE_SHELLS = 64;
@@ -89,6 +94,25 @@ function nativeSnapshot(snapshot: DriverSnapshot): NativeSnapshot {
   throw hypervisorError('MAYFLY_ERR_VM_SNAPSHOT_MISMATCH', 'The snapshot is of another driver');
 }
 
+/** Opens a file for as long as `use` takes; a descriptor is used as it is. */
+function withFile(file: string | number, use: (fd: number) => void): void {
+  if (typeof file === 'number') {
+    use(file);
+    return;
+  }
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch (error) {
+    throw hypervisorError('MAYFLY_ERR_VM_REGION', `${file} cannot be opened`, { cause: error });
+  }
+  try {
+    use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 class KvmVm implements DriverVm {
   readonly memoryBytes: number;
   readonly slot: number;
@@ -99,6 +123,7 @@ class KvmVm implements DriverVm {
   closing: Waiting | undefined;
   readonly #driver: KvmDriver;
   #closed: Promise<void> | undefined;
+  #regions: readonly PlannedRegion[] = [];
 
   constructor(driver: KvmDriver, native: NativeVm, memoryBytes: number) {
     this.#driver = driver;
@@ -110,7 +135,7 @@ class KvmVm implements DriverVm {
 
   read(address: number, lengthBytes: number): Uint8Array {
     requireWhole(address, 'address', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_RANGE');
-    requireWhole(lengthBytes, 'lengthBytes', this.memoryBytes, 'MAYFLY_ERR_VM_RANGE');
+    requireWhole(lengthBytes, 'lengthBytes', MAX_READ_BYTES, 'MAYFLY_ERR_VM_RANGE');
     const bytes = new Uint8Array(lengthBytes);
     translated(() => this.native.read(address, bytes));
     return bytes;
@@ -186,6 +211,50 @@ class KvmVm implements DriverVm {
 
   setFpu(state: FpuState): Promise<void> {
     return this.#start(() => this.native.setState(StateKind.Fpu, fxsaveImage(state)));
+  }
+
+  async mapRegion(request: RegionRequest): Promise<PlannedRegion> {
+    const { address, rights, source } = request;
+    for (const [name, value] of Object.entries({ address, rights, lengthBytes: request.lengthBytes ?? 1 }))
+      requireWhole(
+        value,
+        name,
+        Number.MAX_SAFE_INTEGER,
+        'MAYFLY_ERR_VM_REGION',
+        name === 'lengthBytes' ? 1 : 0,
+      );
+    let lengthBytes = 0;
+    await this.#start(() => {
+      const map = (from: Uint8Array | number, offsetBytes = 0) => {
+        lengthBytes = this.native.mapRegion(address, request.lengthBytes ?? 0, rights, from, offsetBytes);
+      };
+      if ('bytes' in source) map(source.bytes);
+      else {
+        const { file, offsetBytes = 0 } = source;
+        requireWhole(offsetBytes, 'offsetBytes', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_REGION');
+        withFile(file, (fd) => map(fd, offsetBytes));
+      }
+    });
+    return { address, lengthBytes, rights };
+  }
+
+  unmapRegion(address: number): Promise<void> {
+    return this.#start(() => {
+      requireWhole(address, 'address', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_REGION');
+      this.native.unmapRegion(address);
+    });
+  }
+
+  get mappedRegions(): readonly PlannedRegion[] {
+    if (this.operation === undefined && this.#closed === undefined) {
+      const numbers = translated(() => this.native.regions());
+      this.#regions = Array.from({ length: numbers.length / 3 }, (_, i) => ({
+        address: numbers[3 * i] as number,
+        lengthBytes: numbers[3 * i + 1] as number,
+        rights: numbers[3 * i + 2] as number,
+      }));
+    }
+    return this.#regions;
   }
 
   close(): Promise<void> {

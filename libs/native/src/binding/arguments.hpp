@@ -71,7 +71,7 @@ inline Napi::Error to_js_error(Napi::Env env, const KvmError& error) {
 
 /** Runs `body`, with the core's exceptions turned into JavaScript's. */
 template <typename Body>
-auto translated(Napi::Env env, Body&& body) {
+decltype(auto) translated(Napi::Env env, Body&& body) {
   try {
     return body();
   } catch (const KvmError& error) {

@@ -10,6 +10,8 @@ namespace {
 
 constexpr napi_type_tag kSnapshotTag = {0x6d61796c79736e61, 0x70686f7400000001};
 
+constexpr std::size_t kRegionNumbers = 3;
+
 StateKind to_state_kind(const Napi::Value& value) {
   const uint32_t kind = to_u32(value);
   if (kind > static_cast<uint32_t>(StateKind::Fpu)) refuse(value.Env(), "no such kind of state");
@@ -88,6 +90,9 @@ Napi::Function VmWrap::define(Napi::Env env) {
                          InstanceMethod("compare", &VmWrap::compare),
                          InstanceMethod("getState", &VmWrap::get_state),
                          InstanceMethod("setState", &VmWrap::set_state),
+                         InstanceMethod("mapRegion", &VmWrap::map_region),
+                         InstanceMethod("unmapRegion", &VmWrap::unmap_region),
+                         InstanceMethod("regions", &VmWrap::regions),
                          InstanceMethod("read", &VmWrap::read),
                          InstanceMethod("write", &VmWrap::write),
                          InstanceMethod("outbox", &VmWrap::outbox),
@@ -172,6 +177,37 @@ void VmWrap::set_state(const Napi::CallbackInfo& info) {
   const std::span<const uint8_t> bytes = to_bytes(info[1]);
   translated(info.Env(), [&] { vm(info).post_set_state(kind, bytes); });
   wake_->pending();
+}
+
+Napi::Value VmWrap::map_region(const Napi::CallbackInfo& info) {
+  const PlannedRegion place{to_u64(info[0]), to_u64(info[1]), to_u32(info[2])};
+  const auto region = translated(info.Env(), [&] {
+    if (!info[3].IsNumber()) return Region::of_bytes(place, to_bytes(info[3]));
+    const uint32_t fd = to_u32(info[3]);
+    if (fd > INT32_MAX) refuse(info.Env(), "no descriptor");
+    return Region::of_file(place, static_cast<int>(fd), to_u64(info[4]));
+  });
+  translated(info.Env(), [&] { vm(info).post_map_region(region); });
+  wake_->pending();
+  return Napi::Number::New(info.Env(), static_cast<double>(region->place().length_bytes));
+}
+
+void VmWrap::unmap_region(const Napi::CallbackInfo& info) {
+  const uint64_t address = to_u64(info[0]);
+  translated(info.Env(), [&] { vm(info).post_unmap_region(address); });
+  wake_->pending();
+}
+
+Napi::Value VmWrap::regions(const Napi::CallbackInfo& info) {
+  const Regions& regions = translated(info.Env(), [&]() -> const Regions& { return vm(info).regions(); });
+  Napi::Float64Array numbers = Napi::Float64Array::New(info.Env(), regions.size() * kRegionNumbers);
+  for (std::size_t i = 0; i < regions.size(); i++) {
+    const PlannedRegion& place = regions[i]->place();
+    numbers[i * kRegionNumbers] = static_cast<double>(place.address);
+    numbers[i * kRegionNumbers + 1] = static_cast<double>(place.length_bytes);
+    numbers[i * kRegionNumbers + 2] = place.rights;
+  }
+  return numbers;
 }
 
 void VmWrap::read(const Napi::CallbackInfo& info) {

@@ -64,6 +64,11 @@ class VmWrap : public Napi::ObjectWrap<VmWrap> {
   void get_state(const Napi::CallbackInfo& info);
   /** (StateKind, bytes) */
   void set_state(const Napi::CallbackInfo& info);
+  /** (address, length or 0, rights, bytes or descriptor, offset) */
+  Napi::Value map_region(const Napi::CallbackInfo& info);
+  void unmap_region(const Napi::CallbackInfo& info);
+  /** Address, length and rights of each, flat. */
+  Napi::Value regions(const Napi::CallbackInfo& info);
   void read(const Napi::CallbackInfo& info);
   void write(const Napi::CallbackInfo& info);
   void end_call(const Napi::CallbackInfo& info) { vm(info).end_call(); }

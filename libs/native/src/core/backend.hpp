@@ -63,8 +63,8 @@ class BackendVm {
  public:
   virtual ~BackendVm() = default;
 
-  /** Makes host memory appear at a guest physical address. */
-  virtual void map(uint32_t slot, uint64_t guest_physical, void* host, uint64_t bytes) = 0;
+  /** Makes host memory appear at a guest physical address; a store to what is not writable is an Mmio exit. */
+  virtual void map(uint32_t slot, uint64_t guest_physical, void* host, uint64_t bytes, bool writable = true) = 0;
   virtual void unmap(uint32_t slot) = 0;
   /** Forgets cached translations, after the host lowered a right or cleared an A or D bit in guest tables. */
   virtual void forget_translations() = 0;

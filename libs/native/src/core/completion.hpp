@@ -26,6 +26,7 @@ enum class OpKind : uint32_t {
   Compare = 7,
   GetState = 8,
   SetState = 9,
+  SetRegions = 10,
 };
 
 /** An operation that has ended. A run's answer is in its VM's block. */

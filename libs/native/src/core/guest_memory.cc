@@ -41,6 +41,13 @@ void GuestMemory::read(uint64_t address, std::span<uint8_t> bytes) const noexcep
   std::memcpy(bytes.data(), memory_.data() + address, bytes.size());
 }
 
+void GuestMemory::read_physical(uint64_t address, std::span<uint8_t> bytes) const noexcept {
+  if (plan_->contains(address, bytes.size()))
+    read(address, bytes);
+  else if (const Region* region = find_region(regions_, address, bytes.size()))
+    region->read(address, bytes);
+}
+
 RestoreResult GuestMemory::restore() noexcept {
   RestoreResult result;
   monitor_->collect_dirty();

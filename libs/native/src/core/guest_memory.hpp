@@ -9,6 +9,7 @@
 #include "mapping.hpp"
 #include "monitor.hpp"
 #include "plan.hpp"
+#include "region.hpp"
 #include "snapshot.hpp"
 
 namespace mayfly {
@@ -41,6 +42,16 @@ class GuestMemory {
   void write(uint64_t address, std::span<const uint8_t> bytes);
   void zero(uint64_t address, uint64_t length_bytes) noexcept;
   void read(uint64_t address, std::span<uint8_t> bytes) const noexcept;
+
+  /** Memory beside the plan's, read-only. */
+  const Regions& regions() const noexcept { return regions_; }
+  void set_regions(Regions regions) noexcept { regions_ = std::move(regions); }
+  /** Whether a range lies in guest memory or in one region. */
+  bool is_backed(uint64_t address, uint64_t length_bytes) const noexcept {
+    return plan_->contains(address, length_bytes) || find_region(regions_, address, length_bytes) != nullptr;
+  }
+  /** As `read`, of a range that is backed. */
+  void read_physical(uint64_t address, std::span<uint8_t> bytes) const noexcept;
   /** A little-endian number; the caller has checked the range. */
   template <typename T>
   T load(uint64_t address) const noexcept {
@@ -64,6 +75,7 @@ class GuestMemory {
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<const Snapshot> base_;
   Mapping memory_;
+  Regions regions_;
   Monitor* monitor_ = nullptr;
   // Ranges written before the page tables existed: `attach` marks them.
   std::vector<std::pair<uint64_t, uint64_t>> early_writes_;

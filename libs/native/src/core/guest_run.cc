@@ -253,8 +253,14 @@ GuestRun::Next GuestRun::settle_unknown(const char* reason) {
 }
 
 bool GuestRun::byte_is(uint64_t address, uint8_t value) const noexcept {
+  const GuestMemory& memory = parts_.memory;
   // SAFETY: `contains` bounds the address by guest memory before the byte is read.
-  return parts_.memory.plan().contains(address, 1) && parts_.memory.data()[address] == value;
+  if (memory.plan().contains(address, 1)) return memory.data()[address] == value;
+  // A guest that was built for ring 0 has other addresses there than physical ones.
+  if (memory.plan().ring0() || !memory.is_backed(address, 1)) return false;
+  uint8_t byte = 0;
+  memory.read_physical(address, {&byte, 1});
+  return byte == value;
 }
 
 bool GuestRun::is_patched_halt(const ExitInfo& exit, uint64_t* site) const noexcept {
@@ -265,7 +271,7 @@ bool GuestRun::is_patched_halt(const ExitInfo& exit, uint64_t* site) const noexc
 }
 
 void GuestRun::patch_halt(uint64_t site) {
-  if (!parts_.halt_sites.add(site)) return;
+  if (!parts_.memory.plan().contains(site, 1) || !parts_.halt_sites.add(site)) return;
   parts_.memory.write(site, {&kPatchedByte, 1});
 }
 

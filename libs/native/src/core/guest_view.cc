@@ -50,7 +50,11 @@ GuestView::Leaf GuestView::walk(uint64_t address) const noexcept {
 uint32_t GuestView::backing_rights(uint64_t physical) const noexcept {
   const Plan& plan = memory_.plan();
   if (physical < plan.ring0_table_bytes()) return cpu_.sees_tables ? rights::kRead | rights::kWrite : 0;
-  const uint32_t found = physical < plan.memory_bytes() ? plan.rights_at(physical) : 0;
+  if (physical >= plan.memory_bytes()) {
+    const Region* region = find_region(memory_.regions(), physical, 1);
+    return region == nullptr ? 0 : region->place().rights;
+  }
+  const uint32_t found = plan.rights_at(physical);
   return (found & rights::kStackGuard) != 0 ? 0 : found;
 }
 
@@ -82,8 +86,8 @@ Translation::Result GuestView::read(uint64_t address, std::span<uint8_t> bytes,
     *fault_address = address;
     if (page.result != Translation::Result::Allowed) return page.result;
     const uint64_t length = std::min<uint64_t>(bytes.size(), kPageBytes - (address & (kPageBytes - 1)));
-    // Allowed: the physical page lies in guest memory.
-    memory_.read(page.physical, bytes.first(length));
+    // Allowed: the physical page lies in guest memory or a region.
+    memory_.read_physical(page.physical, bytes.first(length));
     bytes = bytes.subspan(length);
     address += length;
   }

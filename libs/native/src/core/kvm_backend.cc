@@ -24,8 +24,8 @@ namespace {
 
 constexpr uint64_t kSyncAll = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
 constexpr uint64_t kTssAddress = 0xfffbd000;
-constexpr uint32_t kScratchSlot = 31;
-constexpr uint64_t kScratchAddress = 8ull << 30;
+constexpr uint32_t kScratchSlot = 2;
+constexpr uint64_t kScratchAddress = (1ull << 36) - (32 << 20);
 constexpr int kMaxCompletions = 64;
 
 // CR0: PE MP ET NE WP PG. AM stays off: alignment checks never happen in ring 0, where the ABI's guests think they are.
@@ -240,22 +240,23 @@ class KvmVm final : public BackendVm {
     vm_.reset();
   }
 
-  void map(uint32_t slot, uint64_t guest_physical, void* host, uint64_t bytes) override {
+  void map(uint32_t slot, uint64_t guest_physical, void* host, uint64_t bytes, bool writable) override {
     kvm_userspace_memory_region region{};
     region.slot = slot;
     region.guest_phys_addr = guest_physical;
     region.memory_size = bytes;
+    region.flags = writable ? 0 : KVM_MEM_READONLY;
     // SAFETY: the caller keeps `host` mapped for `bytes` until `unmap` or the end of this VM.
     region.userspace_addr = reinterpret_cast<uint64_t>(host);
     call(vm_.get(), KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
   }
 
-  void unmap(uint32_t slot) override { map(slot, 0, nullptr, 0); }
+  void unmap(uint32_t slot) override { map(slot, 0, nullptr, 0, true); }
 
   void forget_translations() override {
     // Deleting any slot makes KVM drop all shadow pages and flush, on every kind of host (kvm-facts D).
     if (!scratch_) scratch_ = Mapping::anonymous(kPageBytes);
-    map(kScratchSlot, kScratchAddress, scratch_.data(), kPageBytes);
+    map(kScratchSlot, kScratchAddress, scratch_.data(), kPageBytes, true);
     unmap(kScratchSlot);
   }
 
@@ -463,6 +464,7 @@ class KvmBackend final : public Backend {
     require(KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", 1);
     require(KVM_CAP_SYNC_REGS, "KVM_CAP_SYNC_REGS", static_cast<int>(kSyncAll));
     require(KVM_CAP_XSAVE, "KVM_CAP_XSAVE", 1);
+    require(KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM", 1);
     features_ = read_features(kvm_.get());
   }
 

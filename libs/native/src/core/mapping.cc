@@ -8,8 +8,8 @@
 
 namespace mayfly {
 
-Mapping Mapping::map(uint64_t bytes, int protection, int flags, int fd) {
-  void* address = ::mmap(nullptr, bytes, protection, flags, fd, 0);
+Mapping Mapping::map(uint64_t bytes, int protection, int flags, int fd, uint64_t offset) {
+  void* address = ::mmap(nullptr, bytes, protection, flags, fd, static_cast<off_t>(offset));
   if (address == MAP_FAILED) throw KvmError::from_errno("mmap", errno);
   // SAFETY: the kernel returned a fresh range of exactly `bytes`, which this object alone unmaps.
   Mapping mapping(static_cast<uint8_t*>(address), bytes);
@@ -27,6 +27,10 @@ Mapping Mapping::anonymous(uint64_t bytes) {
 
 Mapping Mapping::private_of(int fd, uint64_t bytes) {
   return map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd);
+}
+
+Mapping Mapping::private_view_of(int fd, uint64_t bytes, uint64_t offset) {
+  return map(bytes, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, offset);
 }
 
 Mapping Mapping::readonly_of(int fd, uint64_t bytes) { return map(bytes, PROT_READ, MAP_SHARED, fd); }

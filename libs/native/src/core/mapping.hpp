@@ -22,6 +22,8 @@ class Mapping {
   static Mapping anonymous(uint64_t bytes);
   /** Private copy-on-write view of a file. @throws KvmError */
   static Mapping private_of(int fd, uint64_t bytes);
+  /** Private read-only view of a file, from a page on. @throws KvmError */
+  static Mapping private_view_of(int fd, uint64_t bytes, uint64_t offset);
   /** Shared read-only view of a file. @throws KvmError */
   static Mapping readonly_of(int fd, uint64_t bytes);
   /** Shared writable view, as a vCPU's run page needs it. @throws KvmError */
@@ -48,7 +50,7 @@ class Mapping {
 
  private:
   Mapping(uint8_t* data, uint64_t bytes) noexcept : data_(data), bytes_(bytes) {}
-  static Mapping map(uint64_t bytes, int protection, int flags, int fd);
+  static Mapping map(uint64_t bytes, int protection, int flags, int fd, uint64_t offset = 0);
 
   uint8_t* data_ = nullptr;
   uint64_t bytes_ = 0;

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "error.hpp"
+
 namespace mayfly {
 namespace {
 
@@ -28,9 +30,12 @@ enum Page : uint64_t {
 constexpr uint64_t kFirstGivenTablePage = kFirstTablePage + 512;  // page tables of given pages
 constexpr uint64_t kGivenTablePages = 64;
 constexpr std::size_t kMaxGivenPages = 4096;
-constexpr uint64_t kMonitorBytes = (kFirstGivenTablePage + kGivenTablePages) * kPageBytes;
+constexpr uint64_t kFirstRegionTablePage = kFirstGivenTablePage + kGivenTablePages;  // page tables of regions
+constexpr uint64_t kRegionTablePages = 4 * kMaxMappedRegions;  // at most a directory and a table at each end of a region
+constexpr uint64_t kMonitorBytes = (kFirstRegionTablePage + kRegionTablePages) * kPageBytes;
 
-constexpr uint64_t kGuestPhysical = 4ull << 30;
+// Near the end of what every x86-64 can address, above all that a guest may have mapped.
+constexpr uint64_t kGuestPhysical = (1ull << 36) - (16 << 20);
 constexpr uint64_t kHighEntry = 511;
 constexpr uint64_t kGuestVirtual = 0xffffff8000000000;  // PML4[511]
 
@@ -39,7 +44,12 @@ constexpr uint64_t kWritable = 1 << 1;
 constexpr uint64_t kUser = 1 << 2;
 constexpr uint64_t kAccessedBit = 1 << 5;
 constexpr uint64_t kDirtyBit = 1 << 6;
+constexpr uint64_t kLargeBit = 1 << 7;
 constexpr uint64_t kNoExecute = 1ull << 63;
+
+constexpr int kPageShift = 12;
+constexpr int kLargePageShift = 21;
+constexpr uint64_t kLargePageBytes = 1ull << kLargePageShift;
 
 constexpr uint64_t kIdtOffset = 0x800;
 constexpr uint16_t kVectors = 32;
@@ -178,7 +188,10 @@ void write_tss(uint8_t* pages) {
 
 }  // namespace
 
-Monitor::Monitor(bool with_xsave) : memory_(Mapping::anonymous(kMonitorBytes)) { write_fixed_tables(with_xsave); }
+Monitor::Monitor(bool with_xsave)
+    : memory_(Mapping::anonymous(kMonitorBytes)),
+      given_tables_{kFirstGivenTablePage, kGivenTablePages, {}},
+      region_tables_{kFirstRegionTablePage, kRegionTablePages, {}} { write_fixed_tables(with_xsave); }
 
 uint64_t Monitor::guest_physical() noexcept { return kGuestPhysical; }
 
@@ -285,32 +298,57 @@ void Monitor::set_present(uint64_t address, uint64_t length_bytes, bool present)
   }
 }
 
-uint64_t* Monitor::given_entry(uint64_t virtual_page) {
+void Monitor::TablePool::clear() noexcept {
+  for (uint64_t* entry : entries) *entry = 0;
+  entries.clear();
+}
+
+uint64_t* Monitor::entry_for(uint64_t address, int level_shift, TablePool& pool) {
   constexpr uint64_t kDirectory = kPresent | kWritable | kUser;
   constexpr uint64_t kAddressMask = 0x000ffffffffff000;
   // SAFETY: every present entry above the leaves leads to a page of the monitor slot: write_fixed_tables, map_guest and
   // the lines below write no others, and the guest cannot reach them.
   uint64_t* table = reinterpret_cast<uint64_t*>(memory_.data() + kPml4Page * kPageBytes);
-  for (int shift = 39; shift > 12; shift -= 9) {
-    uint64_t& entry = table[(virtual_page >> shift) % kEntries];
+  for (int shift = 39; shift > level_shift; shift -= 9) {
+    uint64_t& entry = table[(address >> shift) % kEntries];
     if ((entry & kPresent) == 0) {
-      if (given_tables_.size() == kGivenTablePages) return nullptr;
-      const uint64_t page = kFirstGivenTablePage + given_tables_.size();
+      if (pool.entries.size() == pool.capacity) return nullptr;
+      const uint64_t page = pool.first_page + pool.entries.size();
       std::memset(memory_.data() + page * kPageBytes, 0, kPageBytes);
       entry = physical(page) | kDirectory;
-      given_tables_.push_back(&entry);
+      pool.entries.push_back(&entry);
     }
     table = reinterpret_cast<uint64_t*>(memory_.data() + ((entry & kAddressMask) - kGuestPhysical));
   }
-  return &table[(virtual_page >> 12) % kEntries];
+  return &table[(address >> level_shift) % kEntries];
+}
+
+void Monitor::map_regions(const Regions& regions) {
+  for (uint64_t* entry : region_entries_) *entry = 0;
+  region_entries_.clear();
+  region_tables_.clear();
+  for (const auto& region : regions) {
+    const PlannedRegion& place = region->place();
+    const uint64_t end = place.address + place.length_bytes;
+    // A and D from the start, as in the monitor's own leaves: nothing is ever restored here.
+    const uint64_t flags = guest_flags(place.rights) | kAccessedBit | kDirtyBit;
+    for (uint64_t address = place.address; address < end;) {
+      const bool large = address % kLargePageBytes == 0 && end - address >= kLargePageBytes;
+      uint64_t* entry = entry_for(address, large ? kLargePageShift : kPageShift, region_tables_);
+      if (entry == nullptr) throw KvmError(ErrorCode::Hypervisor, "no room for the page tables of a region");
+      *entry = address | flags | (large ? kLargeBit : 0);
+      region_entries_.push_back(entry);
+      address += large ? kLargePageBytes : kPageBytes;
+    }
+  }
 }
 
 bool Monitor::give_page(uint64_t virtual_page, uint64_t physical_page, bool writable, bool executable) {
   bool forget = false;
-  uint64_t* entry = given_entry(virtual_page);
+  uint64_t* entry = entry_for(virtual_page, kPageShift, given_tables_);
   if (entry == nullptr || given_.size() >= kMaxGivenPages) {
     forget = take_pages_back(false);
-    entry = given_entry(virtual_page);
+    entry = entry_for(virtual_page, kPageShift, given_tables_);
   }
   const auto same = [entry](const GivenPage& page) { return page.entry == entry; };
   if (const auto before = std::find_if(given_.begin(), given_.end(), same); before != given_.end()) {
@@ -339,7 +377,6 @@ bool Monitor::take_pages_back(bool tables_too) noexcept {
   collect_dirty();
   for (const GivenPage& page : given_) *page.entry = 0;
   given_.clear();
-  for (uint64_t* entry : given_tables_) *entry = 0;
   given_tables_.clear();
   if (tables_too) {
     any = any || !opened_tables_.empty();

@@ -8,6 +8,7 @@
 #include "backend.hpp"
 #include "mapping.hpp"
 #include "plan.hpp"
+#include "region.hpp"
 #include "registers.hpp"
 
 namespace mayfly {
@@ -65,9 +66,15 @@ class Monitor {
   void set_present(uint64_t address, uint64_t length_bytes, bool present) noexcept;
 
   /**
+   * Lets the guest read (and execute, as each region has it) the regions at their own addresses, and no others any more.
+   * The backend has to forget its translations when there were regions before. @throws KvmError (Hypervisor)
+   */
+  void map_regions(const Regions& regions);
+
+  /**
    * Gives a guest that was built for ring 0 a page above or beside its identity map, as its own page tables say.
-   * `virtual_page` and `physical_page` are page addresses; the physical one lies in guest memory, the virtual one
-   * neither there nor in the monitor's entry. When the room for tables has run out, all pages that were given
+   * `virtual_page` and `physical_page` are page addresses; the physical one lies in guest memory or a
+   * mapped region, the virtual one neither in guest memory nor in the monitor's entry. When the room for tables has run out, all pages that were given
    * go first. @returns whether the backend has to forget its translations.
    */
   bool give_page(uint64_t virtual_page, uint64_t physical_page, bool writable, bool executable);
@@ -122,7 +129,16 @@ class Monitor {
     uint64_t physical_page;
   };
 
-  uint64_t* given_entry(uint64_t virtual_page);
+  /** Page tables made as they are needed, out of a range of the monitor's pages. */
+  struct TablePool {
+    uint64_t first_page;
+    uint64_t capacity;
+    std::vector<uint64_t*> entries;  // of upper tables, that lead to pages of the pool
+    void clear() noexcept;
+  };
+
+  /** The entry for an address in the table of this level (12: 4 KiB pages, 21: 2 MiB). Null without room. */
+  uint64_t* entry_for(uint64_t address, int level_shift, TablePool& pool);
   uint64_t* page_directory() const noexcept;
   uint64_t* page_table(uint64_t index) const noexcept;
   void write_fixed_tables(bool with_xsave);
@@ -132,8 +148,9 @@ class Monitor {
   uint64_t pages_ = 0;
   uint64_t tables_ = 0;
   std::vector<GivenPage> given_;
-  // Entries of upper tables that lead to pages of the pool.
-  std::vector<uint64_t*> given_tables_;
+  TablePool given_tables_;
+  TablePool region_tables_;
+  std::vector<uint64_t*> region_entries_;  // leaves
   std::vector<uint64_t> opened_tables_;  // pages of guest memory
 };
 

@@ -77,7 +77,7 @@ std::span<const uint8_t> Ring0::fetch(uint64_t rip) {
   for (uint8_t i = 0; i < kMaxInstructionBytes; i++) {
     const Translation at = view_.translate(rip + i, AccessKind::Execute);
     if (at.result != Translation::Result::Allowed) break;
-    bytes_[i] = memory_.load<uint8_t>(at.physical);
+    memory_.read_physical(at.physical, {&bytes_[i], 1});
     fetched_++;
   }
   return {bytes_.data(), fetched_};

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "backend.hpp"
 #include "monitor.hpp"
+#include "region.hpp"
 
 namespace mayfly {
 
@@ -23,16 +25,25 @@ class Shell {
     vm_->map(kGuestSlot, 0, memory, plan.memory_bytes());
   }
 
+  /**
+   * Brings the mapped regions beside guest memory to this list. `identity`: the guest finds them at their address.
+   * They have to outlive this shell, or the call that takes them away. @throws KvmError
+   */
+  void set_regions(const Regions& wanted, bool identity);
+
   Monitor& monitor() noexcept { return monitor_; }
   BackendVm& vm() noexcept { return *vm_; }
 
  private:
   static constexpr uint32_t kGuestSlot = 0;
   static constexpr uint32_t kMonitorSlot = 1;
+  static constexpr uint32_t kFirstRegionSlot = 3;
 
   // Destruction order: the VM goes before the memory that it maps.
   Monitor monitor_;
   std::unique_ptr<BackendVm> vm_;
+  // By slot, from kFirstRegionSlot. Not owned: what is mapped, to be compared with what is wanted.
+  std::array<const Region*, kMaxMappedRegions> mapped_{};
 };
 
 }  // namespace mayfly

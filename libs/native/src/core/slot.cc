@@ -174,6 +174,9 @@ void Slot::execute(Job job, const SlotTools& tools) {
     case OpKind::GetState:
       services_.completions.push(job.vm->get_state());
       return;
+    case OpKind::SetRegions:
+      services_.completions.push(job.vm->set_regions());
+      return;
     case OpKind::SetState:
       services_.completions.push(job.vm->set_state());
       return;

@@ -9,6 +9,7 @@
 #include "halt_sites.hpp"
 #include "mapping.hpp"
 #include "plan.hpp"
+#include "region.hpp"
 #include "unique_fd.hpp"
 #include "virtual_cpu.hpp"
 
@@ -24,6 +25,7 @@ class Snapshot {
     VcpuState state;
     HaltSites halt_sites;
     VirtualCpu virtual_cpu;
+    Regions regions;
     /** The vCPU stood at an OUT, from which a run without an entry goes on. */
     bool resumable = false;
   };

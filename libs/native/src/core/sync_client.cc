@@ -83,6 +83,16 @@ void SyncClient::set_state(Vm& vm, StateKind kind, std::span<const uint8_t> byte
   expect(OpKind::SetState);
 }
 
+void SyncClient::map_region(Vm& vm, std::shared_ptr<const Region> region) {
+  vm.post_map_region(std::move(region));
+  expect(OpKind::SetRegions);
+}
+
+void SyncClient::unmap_region(Vm& vm, uint64_t address) {
+  vm.post_unmap_region(address);
+  expect(OpKind::SetRegions);
+}
+
 void SyncClient::close(Vm& vm) {
   if (vm.close(true)) expect(OpKind::Close);
 }

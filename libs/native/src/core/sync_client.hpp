@@ -35,6 +35,8 @@ class SyncClient {
   void restore(Vm& vm, std::shared_ptr<const Snapshot> snapshot);
   std::vector<uint8_t> get_state(Vm& vm, StateKind kind);
   void set_state(Vm& vm, StateKind kind, std::span<const uint8_t> bytes);
+  void map_region(Vm& vm, std::shared_ptr<const Region> region);
+  void unmap_region(Vm& vm, uint64_t address);
   void close(Vm& vm);
 
   /** Waits for the next completion of any VM and settles it. @throws nothing for a failed operation. */

@@ -108,6 +108,20 @@ void Vm::post_restore(std::shared_ptr<const Snapshot> snapshot) {
   busy_ = true;
 }
 
+void Vm::post_map_region(std::shared_ptr<const Region> region) {
+  require_created();
+  wanted_regions_ = with_region(body_.memory->regions(), *plan_, std::move(region));
+  slot_->post({shared_from_this(), OpKind::SetRegions, nullptr});
+  busy_ = true;
+}
+
+void Vm::post_unmap_region(uint64_t address) {
+  require_created();
+  wanted_regions_ = without_region(body_.memory->regions(), address);
+  slot_->post({shared_from_this(), OpKind::SetRegions, nullptr});
+  busy_ = true;
+}
+
 bool Vm::revoke() {
   // The block is this thread's until the run is taken, and only read by the slot's then.
   if (closed_ || !busy_ || (block_->request().flags & request_flags::kStartsCall) == 0) return false;
@@ -157,14 +171,20 @@ void Vm::settle(OpKind op) noexcept {
 
 void Vm::read(uint64_t address, std::span<uint8_t> bytes) const {
   require_created();
-  if (!plan_->contains(address, bytes.size())) throw KvmError(ErrorCode::Range, "the read leaves guest memory");
-  body_.memory->read(address, bytes);
+  if (!body_.memory->is_backed(address, bytes.size()))
+    throw KvmError(ErrorCode::Range, "the read leaves guest memory and mapped regions");
+  body_.memory->read_physical(address, bytes);
 }
 
 void Vm::write(uint64_t address, std::span<const uint8_t> bytes) {
   require_created();
   if (!plan_->contains(address, bytes.size())) throw KvmError(ErrorCode::Range, "the write leaves guest memory");
   body_.memory->write(address, bytes);
+}
+
+const Regions& Vm::regions() const {
+  require_created();
+  return body_.memory->regions();
 }
 
 std::span<const uint8_t> Vm::outbox() const noexcept {
@@ -328,6 +348,7 @@ std::shared_ptr<const Snapshot> Vm::snapshot_here(bool resumable) {
   Snapshot::Vcpu vcpu;
   vcpu.halt_sites = halt_sites_;
   vcpu.virtual_cpu = virtual_cpu_;
+  vcpu.regions = memory.regions();
   vcpu.resumable = resumable;
   settle_vcpu();
   vcpu.state.registers = registers_;
@@ -350,6 +371,14 @@ void Vm::adopt_bookkeeping(const Snapshot::Vcpu& vcpu) {
   halt_sites_ = vcpu.halt_sites;
   virtual_cpu_ = vcpu.virtual_cpu;
   take_given_pages();
+  if (vcpu.regions != body_.memory->regions()) apply_regions(vcpu.regions);
+}
+
+void Vm::apply_regions(const Regions& regions) {
+  // Pages given by the guest's own tables may lead to a region that goes.
+  take_given_pages();
+  body_.shell->set_regions(regions, !plan_->ring0());
+  body_.memory->set_regions(regions);
 }
 
 void Vm::restore_base() {
@@ -441,6 +470,13 @@ Completion Vm::set_state() {
         access.set_fpu(state_);
         return;
     }
+  });
+}
+
+Completion Vm::set_regions() {
+  return guarded(OpKind::SetRegions, [&](Completion&) {
+    apply_regions(wanted_regions_);
+    wanted_regions_.clear();
   });
 }
 

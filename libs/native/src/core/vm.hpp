@@ -66,6 +66,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void post_get_state(StateKind kind);
   /** @throws also Request for bytes that are no state of this kind. */
   void post_set_state(StateKind kind, std::span<const uint8_t> bytes);
+  /** @throws also Region. */
+  void post_map_region(std::shared_ptr<const Region> region);
+  void post_unmap_region(uint64_t address);
   void end_call() noexcept { interrupt_->end_call(); }
   /**
    * Takes back a run that begins a call and has not begun itself: it settles as cancelled (kByRevoke), the VM as it
@@ -84,6 +87,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
   /** @throws also Range. */
   void read(uint64_t address, std::span<uint8_t> bytes) const;
   void write(uint64_t address, std::span<const uint8_t> bytes);
+  /** What is mapped beside guest memory. */
+  const Regions& regions() const;
   /** Of the last run, valid until the next operation. */
   const Answer& answer() const noexcept { return block_->answer(); }
   /** Entries of the last run (blocks.hpp), valid until the next operation; empty while one is under way. */
@@ -99,6 +104,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   Completion restore(std::shared_ptr<const Snapshot> snapshot);
   Completion get_state();
   Completion set_state();
+  Completion set_regions();
 
   // Whoever took the VM's job from the slot's queue, or found none there.
   /** How an operation ends that never began. `flags`: of a run's answer. */
@@ -119,6 +125,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void adopt_bookkeeping(const Snapshot::Vcpu& vcpu);
   /** Takes back what the guest's own page tables were given; written pages are noted. */
   void take_given_pages();
+  void apply_regions(const Regions& regions);
   void complete_access();
   /** Afterwards the vCPU itself holds the guest's state, with nothing half done, and `registers_` are the guest's. */
   void settle_vcpu();
@@ -164,6 +171,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   bool access_pending_ = false;
   StateKind state_kind_ = StateKind::General;
   std::vector<uint8_t> state_;  // to set
+  Regions wanted_regions_;
   // A host fault left the VM in a state that nobody can vouch for: it only closes.
   bool failed_ = false;
 };
