@@ -27,7 +27,7 @@ const EXCEPTION = 3;
 const MMIO = 4;
 const UNSUPPORTED_INSTRUCTION = 9;
 const MOST_EXIT = UNSUPPORTED_INSTRUCTION;
-const ALL_FLAGS = 3;
+const ALL_FLAGS = 7;
 
 /**
  * Checks every field of answers that came from another process (`src/core/blocks.hpp`). Registers, error codes and

@@ -7,9 +7,12 @@ export interface NativeCell {
     generation: number,
     call: number,
     killed: boolean,
+    revocable: boolean,
     block: Uint8Array,
     length: number,
   ): void;
+  /** Takes a revocable run back. @returns false when it has begun. */
+  revoke(seat: number): boolean;
   /** @param file parts that go along in one sealed memfd */
   send(head: Uint8Array, body: Uint8Array, file?: readonly Uint8Array[]): void;
   /** Waits up to `timeoutMs`, 0: not at all. @returns null when the cell has closed its socket. */

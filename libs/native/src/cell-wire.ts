@@ -13,6 +13,7 @@ export const CellMessage = {
   Read: 11,
   Write: 12,
   DropSnapshot: 13,
+  Revoke: 14,
   Hello: 100,
   Reply: 101,
 } as const;

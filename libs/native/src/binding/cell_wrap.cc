@@ -29,6 +29,7 @@ Napi::Function CellWrap::define(Napi::Env env) {
   return DefineClass(env, "Cell",
                      {
                          InstanceMethod("run", &CellWrap::run),
+                         InstanceMethod("revoke", &CellWrap::revoke),
                          InstanceMethod("send", &CellWrap::send),
                          InstanceMethod("receive", &CellWrap::receive),
                          InstanceMethod("take", &CellWrap::take),
@@ -126,12 +127,16 @@ void CellWrap::run(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const uint32_t slot = to_u32(info[0]);
   const uint32_t seat = to_u32(info[1]);
-  const std::span<uint8_t> bytes = to_bytes(info[5]);
-  const uint64_t length = to_u64(info[6]);
+  const std::span<uint8_t> bytes = to_bytes(info[6]);
+  const uint64_t length = to_u64(info[7]);
   const auto& layout = channel().layout();
   if (slot >= layout.slots || seat >= layout.seats || length > bytes.size() || length > cell::kSeatRequestBytes)
     refuse(env, "a run outside its slots, seats or bytes");
-  channel().post_run(slot, seat, to_u32(info[2]), to_u64(info[3]), info[4].ToBoolean(), bytes.first(length));
+  channel().post_run(slot, seat, to_u32(info[2]), to_u64(info[3]), info[4].ToBoolean(), info[5].ToBoolean(), bytes.first(length));
+}
+
+Napi::Value CellWrap::revoke(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), channel().revoke(to_u32(info[0])));
 }
 
 void CellWrap::send(const Napi::CallbackInfo& info) {

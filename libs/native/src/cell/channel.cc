@@ -120,13 +120,20 @@ Channel::Channel(const std::string& executable, const Arguments& arguments)
 
 Channel::~Channel() { kill(); }
 
-void Channel::post_run(uint32_t slot, uint32_t seat, uint32_t generation, uint64_t call, bool killed,
+void Channel::post_run(uint32_t slot, uint32_t seat, uint32_t generation, uint64_t call, bool killed, bool revocable,
                        std::span<const uint8_t> block) {
   memory_.request(seat) = SeatRequest{generation, static_cast<uint32_t>(block.size()), call, killed ? 1u : 0u, {}};
   std::memcpy(memory_.request_bytes(seat).data(), block.data(), block.size());
+  memory_.claim(seat).store(static_cast<uint32_t>(revocable ? Claim::Waiting : Claim::Begun), std::memory_order_relaxed);
   memory_.ring_entry(slot, posted_[slot]++).store(seat, std::memory_order_relaxed);
   memory_.ring(slot).posted.store(posted_[slot], std::memory_order_release);
   ring(memory_.bell(slot));
+}
+
+bool Channel::revoke(uint32_t seat) noexcept {
+  auto waiting = static_cast<uint32_t>(Claim::Waiting);
+  return seat < layout().seats && memory_.claim(seat).compare_exchange_strong(
+                                      waiting, static_cast<uint32_t>(Claim::Revoked), std::memory_order_seq_cst);
 }
 
 void Channel::send(MessageHeader head, std::span<const uint8_t> body,

@@ -45,7 +45,9 @@ class Channel {
 
   /** A run through the seat: block of at most kSeatRequestBytes, seat and slot in range, the seat not in a ring. */
   void post_run(uint32_t slot, uint32_t seat, uint32_t generation, uint64_t call, bool killed,
-                std::span<const uint8_t> block);
+                bool revocable, std::span<const uint8_t> block);
+  /** Takes a revocable run back. @returns false when it has begun. */
+  bool revoke(uint32_t seat) noexcept;
   /**
    * Sends a message, or keeps it while the socket is full (`flush`). Never waits.
    * @param file bytes that go along as a sealed memfd, its length in `a`; nothing: none

@@ -44,6 +44,7 @@ Server::Server(SharedMemory memory, EngineOptions options, ControlSocket& contro
       event_fd_(event_fd),
       seats_(memory_.layout().seats),
       taken_(memory_.layout().slots, 0),
+      waiting_(memory_.layout().slots),
       scratch_(kMessageDataBytes) {
   options.slots = memory_.layout().slots;
   options.inlet = this;
@@ -66,6 +67,13 @@ uint32_t Server::seen(uint32_t slot) noexcept { return memory_.bell(slot).rings.
 void Server::take(uint32_t slot) noexcept {
   const Turn turn(*this);
   take_ring(slot);
+  // One at a time: what has not begun can be taken back.
+  auto& waiting = waiting_[slot];
+  while (!waiting.empty()) {
+    const uint32_t seat = waiting.front();
+    waiting.pop_front();
+    if (begin(seat)) return;
+  }
 }
 
 void Server::wait(uint32_t slot, uint32_t seen) noexcept {
@@ -87,10 +95,35 @@ void Server::take_ring(uint32_t slot) {
   while (taken_[slot] != posted) {
     const uint32_t seat = memory_.ring_entry(slot, taken_[slot]++).load(std::memory_order_relaxed);
     if (seat >= seats_.size()) throw KvmError(ErrorCode::Request, "a run names a seat that does not exist");
-    const SeatRequest head = memory_.request(seat);
-    const auto bytes = memory_.request_bytes(seat);
-    post_run(seat, head, bytes.first(std::min<uint64_t>(head.length_bytes, bytes.size())));
+    waiting_[slot].push_back(seat);
   }
+}
+
+bool Server::begin(uint32_t seat) {
+  const uint32_t claim = memory_.claim(seat).exchange(static_cast<uint32_t>(Claim::Begun), std::memory_order_seq_cst);
+  if (claim == static_cast<uint32_t>(Claim::Revoked)) {
+    publish_revoked(seat);
+    return false;
+  }
+  const SeatRequest head = memory_.request(seat);
+  const auto bytes = memory_.request_bytes(seat);
+  post_run(seat, head, bytes.first(std::min<uint64_t>(head.length_bytes, bytes.size())));
+  return true;
+}
+
+bool Server::leave_line(uint32_t seat) {
+  const uint32_t slot = seats_[seat].vm->slot_index();
+  take_ring(slot);
+  return std::erase(waiting_[slot], seat) > 0;
+}
+
+void Server::publish_revoked(uint32_t index) {
+  Answer answer{};
+  answer.exit = ExitKind::Cancelled;
+  answer.flags = answer_flags::kByRevoke;
+  std::memcpy(&memory_.answer(index), &answer, sizeof answer);
+  const uint32_t tail_bytes = publish_tail(seats_[index], index);
+  push({index, memory_.request(index).generation, static_cast<uint32_t>(Op::Run), 0, 0, tail_bytes, 0});
 }
 
 void Server::post_run(uint32_t seat, const SeatRequest& head, std::span<const uint8_t> block) {
@@ -156,13 +189,16 @@ void Server::handle(const ControlMessage& message) {
     case Message::Close:
       return close(head.seat, head.generation);
     case Message::Kill:
-      return kill(seats_[head.seat], head.a);
+      return kill(head.seat, head.a);
     case Message::Read:
       return read(head);
     case Message::Write:
       return write(message);
     case Message::DropSnapshot:
       snapshots_.erase(head.snapshot);
+      return;
+    case Message::Revoke:
+      if (seats_[head.seat].vm != nullptr && leave_line(head.seat)) publish_revoked(head.seat);
       return;
     default:
       throw KvmError(ErrorCode::Request, "a message of an unknown kind");
@@ -220,14 +256,16 @@ void Server::close(uint32_t index, uint32_t generation) {
   Seat& seat = seats_[index];
   seat.close_generation = generation;
   if (seat.vm == nullptr) return push({index, generation, static_cast<uint32_t>(Op::Close), 0, 0, 0, 0});
-  take_ring(seat.vm->slot_index());
+  // A run that has not begun settles as every queued one of a closed VM does.
+  if (leave_line(index)) begin(index);
   seat.vm->close(true);
 }
 
-void Server::kill(Seat& seat, uint64_t call) {
+void Server::kill(uint32_t index, uint64_t call) {
+  Seat& seat = seats_[index];
   if (seat.vm == nullptr) return;
-  // The run that it means may still be in the ring.
-  take_ring(seat.vm->slot_index());
+  // The run that it means may not have begun.
+  if (leave_line(index)) begin(index);
   if (seat.call == call) seat.vm->interrupt()->kill();
 }
 
@@ -304,14 +342,19 @@ void Server::publish(Completion completion) {
   push(entry);
 }
 
-uint32_t Server::publish_answer(Seat& seat, uint32_t index) {
+uint32_t Server::publish_answer(const Seat& seat, uint32_t index) {
   const Vm& vm = *seat.vm;
   std::memcpy(&memory_.answer(index), &vm.answer(), sizeof(Answer));
   const auto entries = vm.outbox();
   if (!entries.empty()) std::memcpy(memory_.outbox_entries(index).data(), entries.data(), entries.size());
 
+  return publish_tail(seat, index);
+}
+
+uint32_t Server::publish_tail(const Seat& seat, uint32_t index) {
   // A VM that is closing is not read any more.
   if (seat.close_generation != 0) return 0;
+  const Vm& vm = *seat.vm;
   const auto tail = memory_.tail(index);
   uint64_t used = 0;
   // SAFETY: watched ranges are kMaxWatchedBytes together at most, and the output's share is what is left.

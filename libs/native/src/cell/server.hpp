@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -39,7 +40,13 @@ class Server final : private Inlet {
   void ended();
 
   // Under the turn.
+  /** Takes the seats out of a slot's ring, in order. */
   void take_ring(uint32_t slot);
+  /** Begins the run of a seat, unless it was taken back. @returns whether it did. */
+  bool begin(uint32_t seat);
+  /** Takes a seat out of the line of its slot. @returns whether it stood there. */
+  bool leave_line(uint32_t seat);
+  void publish_revoked(uint32_t seat);
   void post_run(uint32_t seat, const SeatRequest& head, std::span<const uint8_t> block);
   void handle(const ControlMessage& message);
   void create(uint32_t seat, const ControlMessage& message);
@@ -48,7 +55,7 @@ class Server final : private Inlet {
   void write(const ControlMessage& message);
   void prime(Seat& seat, const ControlMessage& message);
   void close(uint32_t index, uint32_t generation);
-  void kill(Seat& seat, uint64_t call);
+  void kill(uint32_t seat, uint64_t call);
   template <typename Post>
   void post(uint32_t seat, uint32_t generation, Op op, Post&& body);
   void seat_vm(uint32_t seat, std::shared_ptr<Vm> vm, std::shared_ptr<const Windows> windows, uint32_t generation);
@@ -57,7 +64,9 @@ class Server final : private Inlet {
 
   void drain();
   void publish(Completion completion);
-  uint32_t publish_answer(Seat& seat, uint32_t index);
+  uint32_t publish_answer(const Seat& seat, uint32_t index);
+  /** Guest memory that goes with an answer. @returns its bytes */
+  uint32_t publish_tail(const Seat& seat, uint32_t index);
   void publish_failure(uint32_t seat, uint32_t generation, Op op, const KvmError& error);
   void put_reason(uint32_t seat, const std::string& text) noexcept;
   void push(const CompletionEntry& entry) noexcept;
@@ -73,7 +82,8 @@ class Server final : private Inlet {
   // All below: under turn_.
   bool bound_ = false;
   std::vector<Seat> seats_;
-  std::vector<uint32_t> taken_;  // by slot: how many of its ring
+  std::vector<uint32_t> taken_;                // by slot: how many of its ring
+  std::vector<std::deque<uint32_t>> waiting_;  // by slot: seats whose runs have not begun
   std::unordered_map<uint32_t, uint32_t> seat_of_vm_;
   std::unordered_map<uint32_t, KeptSnapshot> snapshots_;
   std::vector<uint8_t> scratch_;

@@ -30,6 +30,7 @@ class SharedMemory {
 
   OutboxHeader& outbox() const noexcept { return at<OutboxHeader>(outbox_, 0); }
   Bell& bell(uint32_t slot) const noexcept { return at<Bell>(outbox_, layout_.bell(slot)); }
+  Word& claim(uint32_t seat) const noexcept { return at<Word>(outbox_, layout_.claim(seat)); }
   CompletionEntry& completion(uint32_t number) const noexcept {
     const uint64_t index = number & (layout_.completion_entries() - 1);
     return at<CompletionEntry>(outbox_, layout_.completions() + index * sizeof(CompletionEntry));

@@ -71,6 +71,9 @@ struct Bell {
   Word sleeping;
 };
 
+/** Who has a run that waits in a ring. The cell takes it when it begins, the worker takes it back before. */
+enum class Claim : uint32_t { Waiting = 1, Begun = 2, Revoked = 3 };
+
 enum class Op : uint32_t {
   Create = 0,
   Run = 1,
@@ -108,6 +111,7 @@ enum class Message : uint32_t {
   Read = 11,               // `b` bytes at `a`; answered with the bytes
   Write = 12,              // body at `a`; answered
   DropSnapshot = 13,
+  Revoke = 14,             // the claim says so already; the run settles now, not when its slot comes to it
   // To the worker.
   Hello = 100,             // body: the jail's report, or with a status the text of what failed
   Reply = 101,             // of Read and Write; body
@@ -177,7 +181,8 @@ struct Layout {
 
   static constexpr uint64_t kAnswerBytes = kPageBytes;
   constexpr uint64_t bell(uint32_t slot) const noexcept { return kPageBytes + slot * sizeof(Bell); }
-  constexpr uint64_t completions() const noexcept { return round_up_to_page(bell(slots)); }
+  constexpr uint64_t claim(uint32_t seat) const noexcept { return bell(slots) + seat * sizeof(Word); }
+  constexpr uint64_t completions() const noexcept { return round_up_to_page(claim(seats)); }
   constexpr uint64_t answer(uint32_t seat) const noexcept {
     return round_up_to_page(completions() + completion_entries() * sizeof(CompletionEntry)) +
            seat * (kAnswerBytes + kOutboxBytes + kTailBytes);

@@ -48,7 +48,7 @@ const TICK_MS = 50;
 const CREATE_SLACK_MS = 20;
 const LOG_CHUNK_BYTES = 4096;
 const MOST_LOG_BYTES = 64 * 1024;
-const MOST_STATUS = NativeCode.Option;
+const MOST_STATUS = NativeCode.Privilege;
 /** Wake-ups of a cell that bring nothing, beyond those that bring something. */
 const MOST_IDLE_WAKES = 1_000;
 /** Threads and descriptors of a cell beside its VMs. */
@@ -181,10 +181,14 @@ export class Cell {
     });
   }
 
-  /** A run, through the seat where it is small enough. `block`: `length` bytes of a request. */
+  /**
+   * A run, through the seat where it is small enough, which alone can be taken back. `block`: `length` bytes of a
+   * request.
+   */
   postRun<T>(
     seat: Seat,
     call: number,
+    revocable: boolean,
     block: Uint8Array,
     length: number,
     posting: Omit<Posting<T>, 'send' | 'op'>,
@@ -195,7 +199,16 @@ export class Cell {
       send: (generation) => {
         const killed = call !== 0 && seat.killedCall === call;
         if (length <= CELL_LIMITS.seatRequestBytes) {
-          this.native.run(seat.slot as number, seat.index, generation, call, killed, block, length);
+          this.native.run(
+            seat.slot as number,
+            seat.index,
+            generation,
+            call,
+            killed,
+            revocable,
+            block,
+            length,
+          );
         } else {
           const head = cellRequestHead(generation, call, killed, length);
           this.send({ kind: CellMessage.Run, seat: seat.index }, NOTHING, [head, block.subarray(0, length)]);
@@ -209,6 +222,13 @@ export class Cell {
     const slot = this.completions.value(completion);
     if (slot >= this.#options.slots) throw lie(`a VM on slot ${slot}`);
     return slot;
+  }
+
+  /** Takes back the run of a seat that has not begun. @returns false when it has, or there is none. */
+  revoke(seat: Seat): boolean {
+    if (this.#isEnded !== undefined || !this.native.revoke(seat.index)) return false;
+    this.send({ kind: CellMessage.Revoke, seat: seat.index });
+    return true;
   }
 
   /** Ends the call of a seat that is named, wherever it is. Once a call. */

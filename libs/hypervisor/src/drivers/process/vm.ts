@@ -164,13 +164,13 @@ export class ProcessVm implements DriverVm {
     }
     if (deadlineUs > 0 || startsCall) seat.deadlineMs = deadlineUs > 0 ? deadlineUs / 1000 : undefined;
     const budgetMs = seat.deadlineMs ?? Number.POSITIVE_INFINITY;
-    this.#window = undefined;
-    const answer = this.#cell.postRun(seat, seat.callActive ? seat.call : 0, this.#requests.bytes, length, {
+    const call = seat.callActive ? seat.call : 0;
+    const stores = { waiting: this.#waiting, bytes: this.#waitingBytes };
+    const answer = this.#cell.postRun(seat, call, startsCall, this.#requests.bytes, length, {
       limitMs: budgetMs + (restore ? restoreAllowanceMs(seat.outline) : 0),
-      read: (completion) => this.#answer(completion),
+      read: (completion) => this.#answer(completion, stores),
     });
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#forget();
     if (!startsCall) return answer;
     return answer.catch((error) => {
       // Refused before it began: there was no call.
@@ -180,13 +180,19 @@ export class ProcessVm implements DriverVm {
     });
   }
 
-  #answer(completion: number): RunAnswer {
+  #answer(completion: number, stores: { waiting: MemoryWrite[]; bytes: number }): RunAnswer {
     const { completions, native } = this.#cell;
     const { operation, outline } = this.#seat;
     const elapsedNs = (performance.now() - (operation?.postedMs ?? 0)) * 1e6;
     const answer = completions.answer(completion, native, { memoryBytes: outline.memoryBytes, elapsedNs });
     if (typeof answer === 'string') throw lie(answer);
     if (!this.#seat.closed) this.#window = this.#windowOf(completion, outline);
+    if (answer.exit.kind === 'cancelled' && answer.exit.by === 'revoke') {
+      // It never saw what was stored before it.
+      this.#waiting = stores.waiting;
+      this.#waitingBytes = stores.bytes;
+      for (const { address, bytes } of stores.waiting) this.#window?.write(address, bytes);
+    }
     return answer;
   }
 
@@ -203,6 +209,10 @@ export class ProcessVm implements DriverVm {
     if (output === undefined) return new MemoryWindow(bytes, watch);
     const used = { address: output.address, lengthBytes: bytes.byteLength - watched };
     return new MemoryWindow(bytes, [...watch, used]);
+  }
+
+  revoke(): boolean {
+    return this.#closed === undefined && this.#cell.revoke(this.#seat);
   }
 
   endCall(): void {
