@@ -474,6 +474,19 @@ describe('POST /invoke', () => {
     ]);
   });
 
+  it('refuses what fits the input buffer only before it is encoded with 413', async () => {
+    const gateway = await gatewayWithEcho();
+    // The encoding adds some hundred bytes at most: name, types, alignment, the buffer's own words.
+    for (const missingBytes of [0, 16, 64]) {
+      const text = Buffer.alloc(2 ** 20 - missingBytes).toString('base64');
+      const response = await gateway.invoke({ function: 'echo', args: [text] });
+      expect([response.status, (await response.json()).limit]).toEqual([
+        413,
+        { name: 'inputBytes', value: 2 ** 20 },
+      ]);
+    }
+  });
+
   it('runs the latest version unless one is named', async () => {
     const gateway = await gatewayWithEcho();
     const timeouts = [101, 102, 103];
@@ -626,11 +639,13 @@ describe('POST /invoke/{fn}', () => {
 
   it('refuses a body that the input buffer of the version cannot hold with 413', async () => {
     const gateway = await gatewayWithEcho();
-    const response = await raw(gateway, 'echo', Buffer.alloc(2 ** 20 + 1));
-    expect([response.status, (await response.json()).limit]).toEqual([
-      413,
-      { name: 'inputBytes', value: 2 ** 20 },
-    ]);
+    for (const lengthBytes of [2 ** 20 + 1, 2 ** 20, 2 ** 20 - 64]) {
+      const response = await raw(gateway, 'echo', Buffer.alloc(lengthBytes));
+      expect([response.status, (await response.json()).limit]).toEqual([
+        413,
+        { name: 'inputBytes', value: 2 ** 20 },
+      ]);
+    }
   });
 });
 

@@ -1,10 +1,10 @@
-import type { JsonValue, Manifest, ParameterType, ReturnType } from '@mayfly/contracts';
+import type { JsonValue, Manifest, ReturnType } from '@mayfly/contracts';
 import { invalidRequest, notFound } from '../errors.js';
 import type { StoredVersion } from '../registry/stored-version.js';
 import type { InvokeBody } from '../schemas/invoke.js';
-import { type Argument, isTyped, parseArguments } from './arguments.js';
+import { isTyped, parseArguments } from './arguments.js';
 import { chooseEntrypoint, signatureOf } from './entrypoint.js';
-import { checkRoom, payloadBytes } from './room.js';
+import { checkRoom, payloadBytes, typedValues } from './room.js';
 
 export interface EnvelopeCall {
   readonly entrypoint: string;
@@ -33,27 +33,22 @@ export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): Env
         pointer: '/returns',
         detail: 'required: no signature of the entrypoint is known',
       });
-    return { entrypoint, args: parseRoomy(args, undefined, manifest), returns, timeoutMs };
+    return roomy({ entrypoint, args: parseArguments(args, undefined), returns, timeoutMs }, manifest);
   }
   if (body.returns !== undefined && body.returns !== signature.returns)
     throw invalidRequest({
       pointer: '/returns',
       detail: `expected ${signature.returns} as the manifest says`,
     });
-  return {
-    entrypoint,
-    args: parseRoomy(args, signature.params, manifest),
-    returns: returns ?? signature.returns,
-    timeoutMs,
-  };
+  const parsed = parseArguments(args, signature.params);
+  return roomy({ entrypoint, args: parsed, returns: returns ?? signature.returns, timeoutMs }, manifest);
 }
 
-function parseRoomy(
-  args: readonly Argument[],
-  params: readonly ParameterType[] | undefined,
-  manifest: Manifest,
-): JsonValue[] {
-  const parsed = parseArguments(args, params);
-  checkRoom(payloadBytes(parsed), manifest);
-  return parsed;
+function roomy(call: EnvelopeCall, manifest: Manifest): EnvelopeCall {
+  const { entrypoint, returns, args } = call;
+  checkRoom(
+    { entrypoint, returns, payloadBytes: payloadBytes(args), args: () => typedValues(args) },
+    manifest,
+  );
+  return call;
 }

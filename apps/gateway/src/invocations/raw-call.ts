@@ -39,10 +39,24 @@ export function readRawCall(manifest: Manifest, named: string | undefined): RawC
  * A string argument reaches the guest as UTF-8, and a body needs the room of the version's input buffer.
  * @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST, MAYFLY_ERR_GATEWAY_TOO_LARGE
  */
-export function checkRawBody(takes: 'bytes' | 'string', body: Buffer, manifest: Manifest): void {
-  checkRoom(body.byteLength, manifest);
+export function checkRawBody(
+  { entrypoint, takes, returns }: RawCall,
+  body: Buffer,
+  manifest: Manifest,
+): void {
   if (takes === 'string' && !isUtf8(body))
     throw invalidRequest({ pointer: '', detail: 'expected UTF-8: the entrypoint takes a string' });
+  checkRoom(
+    {
+      entrypoint,
+      returns,
+      payloadBytes: body.byteLength,
+      args: () => [
+        takes === 'bytes' ? { type: 'bytes', value: body } : { type: 'string', value: body.toString('utf8') },
+      ],
+    },
+    manifest,
+  );
 }
 
 /** `timeoutMs` of the query. @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST */

@@ -62,10 +62,11 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
         name,
         version: number === undefined ? undefined : Number(number),
       });
-      const { entrypoint, takes, returns, shape } = readRawCall(version.manifest, query.entrypoint);
+      const rawCall = readRawCall(version.manifest, query.entrypoint);
+      const { entrypoint, takes, returns, shape } = rawCall;
       const timeoutMs = readTimeout(query.timeoutMs, version.manifest.timeoutMs);
       const body = request.body ?? NO_BYTES;
-      checkRawBody(takes, body, version.manifest);
+      checkRawBody(rawCall, body, version.manifest);
       const async = prefersAsync(request.headers);
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: async });
       const ref = functionRef(tenant, name, version);
