@@ -5,10 +5,17 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { AIMS, type Benchmark, type Row } from './row.js';
 import { e2e } from './rows/e2e.js';
-import { guestCallJs, hostCallJs } from './rows/javascript.js';
+import { guestCallJs, guestCallJsGuestSpans, guestCallJsTraced, hostCallJs } from './rows/javascript.js';
 import { nativeRows } from './rows/native.js';
 
-const BENCHMARKS: readonly Benchmark[] = [nativeRows, guestCallJs, hostCallJs, e2e];
+const BENCHMARKS: readonly Benchmark[] = [
+  nativeRows,
+  guestCallJs,
+  guestCallJsTraced,
+  guestCallJsGuestSpans,
+  hostCallJs,
+  e2e,
+];
 
 const { values: options } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
 const known = BENCHMARKS.flatMap(({ rows }) => rows);
@@ -46,5 +53,5 @@ function describe({ name, unit, ours, floor, ratio, samples }: Row): string {
     wanted === undefined
       ? 'reported'
       : `aim ${aim?.atMost !== undefined ? '≤' : '≥'} ${wanted}: ${met ? 'met' : 'MISSED'}`;
-  return `${name.padEnd(16)} ratio ${String(ratio).padEnd(8)} ours ${ours} ${unit}, floor ${floor} ${unit}, n ${samples}  ${verdict}`;
+  return `${name.padEnd(25)} ratio ${String(ratio).padEnd(8)} ours ${ours} ${unit}, floor ${floor} ${unit}, n ${samples}  ${verdict}`;
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { ReturnType, TypedValue } from '@mayfly/contracts';
 import { createKvmDriver, loadSandbox, type Sandbox } from '@mayfly/hypervisor';
 import { FloorProcess } from '../floor-process.js';
 import { type BenchContext, type Benchmark, type Row, row } from '../row.js';
@@ -43,35 +44,75 @@ async function withSandbox(
   }
 }
 
-/** The awaited call of the SDK's echo with complete restore, one at a time. */
-export const guestCallJs: Benchmark = {
-  rows: ['guest-call-js'],
-  run: (context) =>
-    withSandbox(context, 'echo', async (sandbox) => {
-      const call = async () => {
-        const report = await sandbox.invoke(
-          'EchoString',
-          [{ type: 'string', value: 'hello world' }],
-          'string',
-          {
-            timeoutMs: 1000,
-          },
-        );
-        if (report.outcome !== 'succeeded') throw new TypeError(`echo ended in ${report.outcome}`);
-      };
-      for (let i = 0; i < WARM_CALLS; i += 1) await call();
-      const samples = await measure(context, async (count) => {
-        const durations: number[] = [];
-        for (let i = 0; i < count; i += 1) {
-          const started = process.hrtime.bigint();
-          await call();
-          durations.push(Number(process.hrtime.bigint() - started) / 1000);
-        }
-        return durations;
-      });
-      return [row('guest-call-js', 'us', samples.ours, samples.floor)];
-    }),
-};
+interface GuestCall {
+  readonly guest: string;
+  readonly entrypoint: string;
+  readonly args: readonly TypedValue[];
+  readonly returns: ReturnType;
+  readonly trace: boolean;
+  /** Of the guest, in a call that is traced. */
+  readonly spans: number;
+}
+
+const ECHO = {
+  guest: 'echo',
+  entrypoint: 'EchoString',
+  args: [{ type: 'string', value: 'hello world' }],
+  returns: 'string',
+} as const;
+/** Eight spans inside each other, and an event in the innermost. */
+const NEST = {
+  guest: 'trace',
+  entrypoint: 'Nest',
+  args: [{ type: 'int', value: 8 }],
+  returns: 'int',
+} as const;
+
+/** An awaited call with complete restore, one at a time. */
+function guestCallRow(
+  name: string,
+  { guest, entrypoint, args, returns, trace, spans }: GuestCall,
+): Benchmark {
+  return {
+    rows: [name],
+    run: (context) =>
+      withSandbox(context, guest, async (sandbox) => {
+        const options = { timeoutMs: 1000, trace };
+        const call = async () => {
+          const report = await sandbox.invoke(entrypoint, args, returns, options);
+          if (report.outcome !== 'succeeded') throw new TypeError(`${entrypoint} ended in ${report.outcome}`);
+          return report;
+        };
+        for (let i = 0; i < WARM_CALLS; i += 1) await call();
+        // The price of a span must not be a VM exit.
+        const plain = await sandbox.invoke(entrypoint, args, returns, { timeoutMs: 1000 });
+        const asked = await call();
+        if (asked.exits !== plain.exits || (asked.trace?.spans.length ?? 0) !== spans)
+          throw new TypeError(
+            `${asked.exits} exits instead of ${plain.exits}, ${asked.trace?.spans.length} spans`,
+          );
+        const samples = await measure(context, async (count) => {
+          const durations: number[] = [];
+          for (let i = 0; i < count; i += 1) {
+            const started = process.hrtime.bigint();
+            await call();
+            durations.push(Number(process.hrtime.bigint() - started) / 1000);
+          }
+          return durations;
+        });
+        return [row(name, 'us', samples.ours, samples.floor)];
+      }),
+  };
+}
+
+/** The SDK's echo. */
+export const guestCallJs = guestCallRow('guest-call-js', { ...ECHO, trace: false, spans: 0 });
+/** The same, with its trace gathered: clocks, host calls, and what the guest would say. */
+export const guestCallJsTraced = guestCallRow('guest-call-js-traced', { ...ECHO, trace: true, spans: 0 });
+/** A guest that says much of itself. */
+export const guestCallJsGuestSpans = guestCallRow('guest-call-js-guest-spans', {
+  ...{ ...NEST, trace: true, spans: 8 },
+});
 
 /**
  * One round trip to a JavaScript host function: what a call that makes many takes longer than one that makes none,
