@@ -50,7 +50,7 @@ export interface NativeCellMessage {
 export const CellEvent = { Completions: 0, Message: 1, Log: 2, Ended: 3 } as const;
 
 /**
- * @param numbers slots, seats, spare shells, uid (0: the spawner's), tasks, files, bytes of a file; all limits
+ * @param numbers slots, seats, spare shells, first of the users that cells become (0: the spawner's), tasks, files, bytes of a file; all limits
  * Throws (NativeCode.NoHypervisor, Hypervisor) what kept the cell from starting.
  */
 export type NativeCellClass = new (

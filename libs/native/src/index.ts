@@ -20,6 +20,7 @@ export {
   cellRequestHead,
 } from './cell-wire.js';
 export { NativeCode, type NativeFailure, readFailure } from './failure.js';
+export { JAIL_LAYERS, type JailLayer, type JailReport, readJailReport } from './jail-report.js';
 export { REGISTER_NAMES, type RegisterName, type RegisterValues } from './registers.js';
 export { type RequestFields, RequestWriter } from './request.js';
 export {

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { CELL_LIMITS, CellMessage, cellPlanFile, Op, RequestWriter } from '@mayfly/native';
+import { CELL_LIMITS, CellMessage, cellPlanFile, type JailReport, Op, RequestWriter } from '@mayfly/native';
 import type { DriverSnapshot, DriverVm, HypervisorDriver, VmPlan } from '../driver.js';
 import { hypervisorError } from '../errors.js';
 import { requireWhole, requireWrites } from './native-failure.js';
@@ -51,6 +51,10 @@ export class ProcessDriver implements HypervisorDriver {
   /** Of the cell. */
   get pid(): number {
     return this.#cell.pid;
+  }
+  /** How the cell's jail turned out on this host; undefined until the cell is ready. */
+  get jail(): JailReport | undefined {
+    return this.#cell.jail;
   }
   /** Why the cell has ended: nothing can be done with this driver any more; undefined while it serves. */
   get ended(): Error | undefined {

@@ -54,7 +54,7 @@ CellWrap::CellWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   arguments.slots = static_cast<uint32_t>(number(0, cell::kMaxSlots));
   arguments.seats = static_cast<uint32_t>(number(1, cell::kMaxSeats));
   arguments.spare_shells = static_cast<uint32_t>(number(2, 64));
-  arguments.uid = static_cast<uint32_t>(number(3, UINT32_MAX - 1));
+  arguments.uid_base = static_cast<uint32_t>(number(3, UINT32_MAX - jail::kUids));
   arguments.max_tasks = number(4, UINT64_MAX);
   arguments.max_files = number(5, UINT64_MAX);
   arguments.max_file_bytes = number(6, UINT64_MAX);

@@ -33,7 +33,7 @@ Arguments Arguments::parse(std::span<const char* const> words) {
     if (name == "--slots") set(result.slots, text, 1, kMaxSlots, word);
     else if (name == "--seats") set(result.seats, text, 1, kMaxSeats, word);
     else if (name == "--spare-shells") set(result.spare_shells, text, 0, 64, word);
-    else if (name == "--uid") set(result.uid, text, 0, kMost32 - 1, word);
+    else if (name == "--uid-base") set(result.uid_base, text, 0, kMost32 - jail::kUids, word);
     else if (name == "--max-tasks") set(result.max_tasks, text, 1, kMost64, word);
     else if (name == "--max-files") set(result.max_files, text, 1, kMost64, word);
     else if (name == "--max-file-bytes") set(result.max_file_bytes, text, 0, kMost64, word);

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include "../jail/jail.hpp"
+
 namespace mayfly::cell {
 
 /** What a cell is told on its command line, all of it as `--name=number`. */
@@ -10,8 +12,8 @@ struct Arguments {
   uint32_t slots = 1;
   uint32_t seats = 64;
   uint32_t spare_shells = 0;
-  /** Of its own; 0: it keeps its spawner's. */
-  uint32_t uid = 0;
+  /** First of the users that cells become (jail.hpp); 0: it keeps its spawner's. */
+  uint32_t uid_base = jail::kDefaultUidBase;
   /** Threads, and one kernel task a VM. */
   uint64_t max_tasks = 256;
   uint64_t max_files = 1024;

@@ -101,7 +101,7 @@ Channel::Channel(const std::string& executable, const Arguments& arguments)
       number("--slots=", arguments.slots),
       number("--seats=", arguments.seats),
       number("--spare-shells=", arguments.spare_shells),
-      number("--uid=", arguments.uid),
+      number("--uid-base=", arguments.uid_base),
       number("--max-tasks=", arguments.max_tasks),
       number("--max-files=", arguments.max_files),
       number("--max-file-bytes=", arguments.max_file_bytes),

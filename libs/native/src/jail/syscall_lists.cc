@@ -70,6 +70,7 @@ constexpr ListedIoctl kIoctls[] = {
     {"KVM_SET_XCRS", KVM_SET_XCRS, kMake},
     {"KVM_SET_MSRS", kvm_abi::kSetMsrs, kMake},
     {"KVM_GET_VCPU_EVENTS", KVM_GET_VCPU_EVENTS, kMake},
+    {"KVM_GET_DEVICE_ATTR", KVM_GET_DEVICE_ATTR, kMake},  // the offset of the time stamp counter
     {"KVM_GET_REGS", KVM_GET_REGS, kSlot},
     {"KVM_GET_XSAVE", kvm_abi::kGetXsave, kSlot},
     {"KVM_SET_XSAVE", kvm_abi::kSetXsave, kSlot},

@@ -7,12 +7,14 @@ import {
   CellMessageWriter,
   cellExecutable,
   cellRequestHead,
+  type JailReport,
   loadBinding,
   type NativeCell,
   type NativeCellMessage,
   NativeCode,
   Op,
   readFailure,
+  readJailReport,
 } from '@mayfly/native';
 import { hypervisorError } from '../../errors.js';
 import { failure, translate } from '../native-failure.js';
@@ -55,6 +57,8 @@ const MOST_IDLE_WAKES = 1_000;
 const SPARE_TASKS = 64;
 const SPARE_FILES = 1_024;
 const FILES_PER_VM = 2;
+/** Of the users that cells become, where the worker may give them one (jail.hpp). */
+const FIRST_USER = 0x7000_0000;
 
 const NOTHING = new Uint8Array(0);
 
@@ -83,6 +87,7 @@ export class Cell {
   #timer: NodeJS.Timeout | undefined;
   #isEnded: Error | undefined;
   #isReady = false;
+  #jail: JailReport | undefined;
   #settleReady: { resolve(): void; reject(error: unknown): void } | undefined;
   #settleGone: (() => void) | undefined;
   #logBytes = 0;
@@ -102,7 +107,7 @@ export class Cell {
       slots,
       seats,
       spareShells,
-      0,
+      FIRST_USER,
       slots + vms + SPARE_TASKS,
       FILES_PER_VM * vms + SPARE_FILES,
       2 ** 30,
@@ -128,6 +133,11 @@ export class Cell {
   /** Why the cell has ended; undefined while it serves. */
   get ended(): Error | undefined {
     return this.#isEnded;
+  }
+
+  /** Said before the cell had a tenant, so it can be believed; undefined until it is ready. */
+  get jail(): JailReport | undefined {
+    return this.#jail;
   }
 
   get pid(): number {
@@ -412,6 +422,11 @@ export class Cell {
       if (message.status !== NativeCode.None) {
         const text = new TextDecoder().decode(message.body);
         this.end(failure(message.status, text, message.a));
+        return;
+      }
+      this.#jail = readJailReport(message.body);
+      if (this.#jail === undefined) {
+        this.end(lie('no report of its jail'));
         return;
       }
       this.#isReady = true;
