@@ -16,7 +16,7 @@ const BUILD_TIMEOUT_MS = 300_000;
 const GUEST_ERROR = 15;
 
 /** As the Makefile has them. */
-const NEEDS_SSE = ['echo', 'crash', 'hostcalls', 'libc', 'state'];
+const NEEDS_SSE = ['api', 'echo', 'crash', 'hostcalls', 'libc', 'state'];
 const BUILDS = [
   { folder: 'ring0', flags: ['RING0=1'], rows: expectations },
   {

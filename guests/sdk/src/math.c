@@ -214,15 +214,4 @@ double acos(double x) {
   return (double)arc(root_of((1 - (long double)x) * (1 + (long double)x)), x);
 }
 
-float fabsf(float x) { return __builtin_fabsf(x); }
-float floorf(float x) { return (float)floor(x); }
-float ceilf(float x) { return (float)ceil(x); }
-float roundf(float x) { return (float)round(x); }
-float sqrtf(float x) { return (float)sqrt(x); }
-float sinf(float x) { return (float)sin(x); }
-float cosf(float x) { return (float)cos(x); }
-float expf(float x) { return (float)exp(x); }
-float logf(float x) { return (float)log(x); }
-float powf(float x, float y) { return (float)pow(x, y); }
-
 #endif

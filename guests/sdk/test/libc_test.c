@@ -151,12 +151,16 @@ static void a_jump_comes_back_where_it_was_set(void) {
 
 #define EACH_FUNCTION(X)                                                                                            \
   X(fabs, 0) X(floor, 0) X(ceil, 0) X(trunc, 0) X(round, 0) X(sqrt, 0) X(exp, 2) X(exp2, 2) X(log, 2) X(log2, 2)    \
-  X(log10, 2) X(sin, 2) X(cos, 2) X(tan, 2) X(asin, 2) X(acos, 2) X(atan, 2)
-#define EACH_PAIR(X) X(fmin, 0) X(fmax, 0) X(copysign, 0) X(fmod, 0) X(hypot, 2) X(pow, 2) X(atan2, 2)
+  X(log10, 2) X(sin, 2) X(cos, 2) X(tan, 2) X(asin, 2) X(acos, 2) X(atan, 2)           \
+  X(expm1, 2) X(log1p, 2) X(sinh, 2) X(cosh, 2) X(tanh, 2) X(asinh, 2) X(acosh, 2) X(atanh, 2) X(rint, 0)   \
+  X(nearbyint, 0) X(logb, 0)
+#define EACH_PAIR(X) X(fmin, 0) X(fmax, 0) X(copysign, 0) X(fmod, 0) X(hypot, 2) X(pow, 2) X(atan2, 2)        \
+  X(remainder, 0) X(fdim, 0) X(nextafter, 0)
 #define DECLARE_FUNCTION(name, most) double sdk_##name(double x);
 #define DECLARE_PAIR(name, most) double sdk_##name(double x, double y);
 EACH_FUNCTION(DECLARE_FUNCTION)
 EACH_PAIR(DECLARE_PAIR)
+double sdk_cbrt(double x);
 double sdk_frexp(double x, int *exponent);
 double sdk_modf(double x, double *whole);
 double sdk_ldexp(double x, int exponent);
@@ -172,6 +176,8 @@ static void check_all(double x, double y) {
   EACH_FUNCTION(CHECK_FUNCTION)
 #define CHECK_PAIR(name, most) CHECK_UNITS(name, sdk_##name(x, y), name(x, y), most, x, y)
   EACH_PAIR(CHECK_PAIR)
+  /* libc's own cbrt is up to four units off. */
+  CHECK_UNITS(cbrt, sdk_cbrt(x), (double)cbrtl(x), 1, x, 0.0)
   int ours = 0, theirs = 0;
   double our_whole, their_whole;
   CHECK(units(sdk_frexp(x, &ours), frexp(x, &theirs)) == 0 && (!isfinite(x) || ours == theirs));

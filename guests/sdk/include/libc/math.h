@@ -10,6 +10,8 @@
 #define HUGE_VAL __builtin_huge_val()
 #define INFINITY __builtin_inff()
 #define NAN __builtin_nanf("")
+#define FP_ILOGB0 (-__INT_MAX__ - 1)
+#define FP_ILOGBNAN (-__INT_MAX__ - 1)
 #define M_E 2.71828182845904523536
 #define M_PI 3.14159265358979323846
 #define M_SQRT2 1.41421356237309504880
@@ -49,17 +51,72 @@ double asin(double x);
 double acos(double x);
 double atan(double x);
 double atan2(double y, double x);
+double expm1(double x);
+double log1p(double x);
+double sinh(double x);
+double cosh(double x);
+double tanh(double x);
+double asinh(double x);
+double acosh(double x);
+double atanh(double x);
+/** By the rounding of fenv.h. */
+double rint(double x);
+double nearbyint(double x);
+long lrint(double x);
+long long llrint(double x);
+long long llround(double x);
+double remainder(double x, double y);
+double fdim(double x, double y);
+double cbrt(double x);
+double logb(double x);
+int ilogb(double x);
+double nextafter(double x, double y);
 
 float fabsf(float x);
 float floorf(float x);
 float ceilf(float x);
+float truncf(float x);
 float roundf(float x);
 float sqrtf(float x);
+float expf(float x);
+float exp2f(float x);
+float logf(float x);
+float log2f(float x);
+float log10f(float x);
 float sinf(float x);
 float cosf(float x);
-float expf(float x);
-float logf(float x);
+float tanf(float x);
+float asinf(float x);
+float acosf(float x);
+float atanf(float x);
+float expm1f(float x);
+float log1pf(float x);
+float sinhf(float x);
+float coshf(float x);
+float tanhf(float x);
+float asinhf(float x);
+float acoshf(float x);
+float atanhf(float x);
+float rintf(float x);
+float nearbyintf(float x);
+float cbrtf(float x);
+float logbf(float x);
+float copysignf(float x, float y);
+float fminf(float x, float y);
+float fmaxf(float x, float y);
+float fmodf(float x, float y);
+float hypotf(float x, float y);
 float powf(float x, float y);
+float atan2f(float x, float y);
+float remainderf(float x, float y);
+float fdimf(float x, float y);
+float scalbnf(float x, int exponent);
+float ldexpf(float x, int exponent);
+float frexpf(float x, int *exponent);
+float modff(float x, float *whole);
+long lroundf(float x);
+long lrintf(float x);
+int ilogbf(float x);
 
 #endif
 #endif
