@@ -12,6 +12,7 @@ import { registersSuite } from './suite/registers.js';
 import { revocationsSuite } from './suite/revocations.js';
 import { ring0Suite } from './suite/ring0.js';
 import { snapshotsSuite } from './suite/snapshots.js';
+import { tracesSuite } from './suite/traces.js';
 import { warmSnapshotsSuite } from './suite/warm-snapshots.js';
 
 export type { DriverUnderTest } from './kit.js';
@@ -41,6 +42,7 @@ export function conformanceSuite({ name, start, lacks = [], skipReason }: Confor
     snapshotsSuite(kit);
     warmSnapshotsSuite(kit);
     portsSuite(kit);
+    tracesSuite(kit);
     ring0Suite(kit);
     optionalSuite(kit);
     if (!lacks.includes('registers')) registersSuite(kit);
