@@ -37,9 +37,12 @@ const ACCESS_RIGHT: Readonly<Record<Access, number>> = {
 /**
  * Tells forbidden accesses to known regions from other exits (guest-abi 5.4). A guest at CPL 3 meets them as page
  * faults, a guest that owns its page tables as MMIO.
+ *
+ * @param regionsOf asked for only where there is an address to look at
  */
-export function classifyExit(exit: DriverExit, regions: readonly PlannedRegion[]): VmExit {
-  if (exit.kind === 'mmio') return violation(regions, exit.address, exit.write ? 'write' : 'read') ?? exit;
+export function classifyExit(exit: DriverExit, regionsOf: () => readonly PlannedRegion[]): VmExit {
+  if (exit.kind === 'mmio')
+    return violation(regionsOf(), exit.address, exit.write ? 'write' : 'read') ?? exit;
   if (exit.kind !== 'exception' || exit.vector !== PAGE_FAULT) return exit;
   const access =
     (exit.errorCode & PageFaultBits.INSTRUCTION_FETCH) !== 0n
@@ -47,7 +50,7 @@ export function classifyExit(exit: DriverExit, regions: readonly PlannedRegion[]
       : (exit.errorCode & PageFaultBits.WRITE) !== 0n
         ? 'write'
         : 'read';
-  return violation(regions, exit.address, access, exit.rip) ?? exit;
+  return violation(regionsOf(), exit.address, access, exit.rip) ?? exit;
 }
 
 function violation(

@@ -162,7 +162,7 @@ export class Hypervisor implements LoopTarget {
       return { kind: 'protocol', reason: problem };
     const over = answer.exit.kind === 'cancelled' ? undefined : state.overBudget;
     if (over !== undefined) return { kind: 'over-budget', reason: over };
-    return classifyExit(answer.exit, this.#allRegions());
+    return classifyExit(answer.exit, () => this.#allRegions());
   }
 
   /** For the loop: what an observer sees of an exit. */

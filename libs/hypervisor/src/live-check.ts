@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { DriverVm } from './driver.js';
 import { hypervisorError } from './errors.js';
 
@@ -5,6 +6,8 @@ import { hypervisorError } from './errors.js';
 export interface ResetMismatch {
   /** Pages of guest memory that differ from the base right after a restore. */
   readonly differingPages: number;
+  /** Registers that differ, by name: general ones, and special ones (of a guest built for ring 0 its virtual CPU). */
+  readonly differingRegisters: readonly string[];
   readonly memoryBytes: number;
 }
 
@@ -19,6 +22,16 @@ export interface LiveCheckOptions {
 }
 
 const DEFAULT_ONE_IN = 4096;
+
+/** Registers that a restore brings back, by name, as far as the driver shows them. */
+export type BaseRegisters = Readonly<Record<string, unknown>>;
+
+/** Of a VM that stands at its base. @param isCut ends it early: then what is missing counts as not shown */
+export async function registersOf(vm: DriverVm, isCut = () => false): Promise<BaseRegisters> {
+  const general = isCut() ? undefined : await vm.registers?.();
+  const special = isCut() ? undefined : await vm.specialRegisters?.();
+  return { ...general, ...special };
+}
 
 /** The check of a clean reset in production: rare, complete, and before a call instead of after it. */
 export class LiveCheck {
@@ -41,18 +54,26 @@ export class LiveCheck {
   }
 
   /**
-   * Restores and compares; a driver that cannot compare is believed.
+   * Restores and compares memory and registers; a driver that cannot compare is believed.
    *
+   * @param base what the registers were when the base was taken
+   * @param isCut the call that this belongs to has been killed meanwhile, or the VM closed: no more operations
    * @throws MAYFLY_ERR_RESET_MISMATCH.
    */
-  async check(vm: DriverVm): Promise<void> {
+  async check(vm: DriverVm, base: BaseRegisters, isCut: () => boolean): Promise<void> {
     const differingPages = (await vm.compareWithBase?.()) ?? 0;
-    if (differingPages === 0) return;
-    this.#onMismatch?.({ differingPages, memoryBytes: vm.memoryBytes });
+    const found = await registersOf(vm, isCut);
+    const differingRegisters = Object.keys(found).filter(
+      (name) => name in base && !isDeepStrictEqual(found[name], base[name]),
+    );
+    if (differingPages === 0 && differingRegisters.length === 0) return;
+    this.#onMismatch?.({ differingPages, differingRegisters, memoryBytes: vm.memoryBytes });
+    const registers =
+      differingRegisters.length === 0 ? '' : `, and the registers ${differingRegisters.join(', ')}`;
     throw hypervisorError(
       'MAYFLY_ERR_RESET_MISMATCH',
-      `${differingPages} pages differ from the base right after a restore`,
-      { details: { differingPages } },
+      `${differingPages} pages${registers} differ from the base right after a restore`,
+      { details: { differingPages, differingRegisters } },
     );
   }
 }

@@ -18,6 +18,7 @@ import { callFlags, freshGeneration } from './generation.js';
 import type { GuestVersion } from './guest-version.js';
 import { cutFault, Hypervisor } from './hypervisor.js';
 import type { InterruptHandle } from './interrupt-handle.js';
+import { registersOf } from './live-check.js';
 import { emptyStack, largestElementBytes, onlyElement } from './memory/io-stack.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { TraceCollector } from './trace/trace-collector.js';
@@ -141,7 +142,8 @@ export class Sandbox {
     this.#checkNotPoisoned();
     if (this.#changed)
       await this.#exclusively(async () => {
-        const base = new SharedSnapshot(await this.#vm.snapshot());
+        const plain = await this.#vm.snapshot();
+        const base = new SharedSnapshot(plain, undefined, await registersOf(this.#vm));
         this.#vmBase = base.start;
         this.#moveBase(base);
       });
@@ -244,7 +246,7 @@ export class Sandbox {
       const onAbort = () => this.interruptHandle().kill();
       options.signal?.addEventListener('abort', onAbort, { once: true });
       try {
-        const prepare = this.#preparation(restore);
+        const prepare = this.#preparation(restore, state);
         if (prepare) await this.#hypervisor.prepareCall(state, prepare);
         const before = prepare
           ? { changed: false, ran: false, poisoned: false }
@@ -283,7 +285,7 @@ export class Sandbox {
    * What has to be done before this kind of call, nearly always nothing: put the VM on the snapshot that it starts
    * from, and now and then check that restores work.
    */
-  #preparation(restore: boolean): (() => Promise<void>) | undefined {
+  #preparation(restore: boolean, state: CallState): (() => Promise<void>) | undefined {
     const { liveCheck } = this.#version;
     const keepsState = !restore && this.#changed;
     const snapshot = restore ? this.#base.start : this.#base.plain;
@@ -292,7 +294,7 @@ export class Sandbox {
     if (!move && !check) return undefined;
     return async () => {
       if (move) await this.#startFrom(snapshot);
-      if (check) await liveCheck.check(this.#vm);
+      if (check) await liveCheck.check(this.#vm, this.#base.registers, () => state.cutBy !== undefined);
     };
   }
 

@@ -1,4 +1,5 @@
 import type { DriverSnapshot } from './driver.js';
+import type { BaseRegisters } from './live-check.js';
 
 /**
  * One state of a guest that several sandboxes and handles hold; closed when the last of them lets go.
@@ -9,12 +10,15 @@ import type { DriverSnapshot } from './driver.js';
 export class SharedSnapshot {
   readonly plain: DriverSnapshot;
   readonly warm: DriverSnapshot | undefined;
+  /** Registers of `start`, for the live check. */
+  readonly registers: BaseRegisters;
   #holders = 1;
 
   /** The caller is the first holder. */
-  constructor(plain: DriverSnapshot, warm?: DriverSnapshot) {
+  constructor(plain: DriverSnapshot, warm: DriverSnapshot | undefined, registers: BaseRegisters) {
     this.plain = plain;
     this.warm = warm;
+    this.registers = registers;
   }
 
   /** What `invoke` starts from. */

@@ -23,7 +23,7 @@ import {
   type HostFunctionEntry,
 } from './host-functions.js';
 import { Hypervisor } from './hypervisor.js';
-import { LiveCheck, type LiveCheckOptions } from './live-check.js';
+import { LiveCheck, type LiveCheckOptions, registersOf } from './live-check.js';
 import { LOG_LEVELS, type LogLevel } from './log-level.js';
 import { type InitData, type ResolvedInitData, resolveInitData } from './memory/init-data.js';
 import { type GuestLayout, layoutMemory, PAGE_BYTES } from './memory/layout.js';
@@ -230,7 +230,8 @@ export class UninitializedSandbox {
       const dispatch = await this.#initialise(vm, layout, cookie);
       const plain = await vm.snapshot();
       const callEntry = Object.freeze({ rip: dispatch, rsp: BigInt(layout.stackPointer) });
-      const base = new SharedSnapshot(plain, await this.#prime(vm, layout, callEntry));
+      const warm = await this.#prime(vm, layout, callEntry);
+      const base = new SharedSnapshot(plain, warm, await registersOf(vm));
       const version: GuestVersion = {
         driver,
         layout,

@@ -5,12 +5,22 @@ import { evolveFake, FUNCTIONS } from './fakes.js';
 
 const int = (value: number) => ({ type: 'int', value }) as const;
 
-/** A driver whose VMs answer comparisons with `pages`. */
-function doubtfulDriver(driver: HypervisorDriver, pages: () => number): HypervisorDriver {
+/** A driver whose VMs answer comparisons with `pages`, and lie of their registers where they are told to. */
+function doubtfulDriver(
+  driver: HypervisorDriver,
+  pages: () => number,
+  lies: () => object = () => ({}),
+): HypervisorDriver {
   const doubt = (vm: DriverVm): DriverVm =>
     new Proxy(vm, {
       get: (target, key) => {
-        if (key === 'compareWithBase') return async () => pages();
+        if (key === 'compareWithBase')
+          return async () => {
+            await target.compareWithBase?.();
+            return pages();
+          };
+        if (key === 'registers' || key === 'specialRegisters')
+          return async () => ({ ...(await target[key]?.()), ...lies() });
         const member = Reflect.get(target, key, target) as unknown;
         return typeof member === 'function' ? member.bind(target) : member;
       },
@@ -46,11 +56,34 @@ describe('the live check', () => {
       code: 'MAYFLY_ERR_RESET_MISMATCH',
       details: { differingPages: 3 },
     });
-    expect(found).toEqual([{ differingPages: 3, memoryBytes: sandbox.memoryBytes }]);
+    expect(found).toEqual([{ differingPages: 3, differingRegisters: [], memoryBytes: sandbox.memoryBytes }]);
     expect(sandbox.doubtful).toBe(true);
     await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toMatchObject({
       code: 'MAYFLY_ERR_SANDBOX_DOUBTFUL',
     });
+  });
+
+  test('compares general and special registers, too', async () => {
+    const { elf, program } = createFakeGuest({ functions: FUNCTIONS });
+    let lies = {};
+    const found: ResetMismatch[] = [];
+    const fake = createFakeDriver({ program: () => program });
+    const driver = doubtfulDriver(
+      fake,
+      () => 0,
+      () => lies,
+    );
+    onTestFinished(() => driver.close());
+    const loaded = await loadSandbox(driver, elf, {
+      liveCheck: { oneIn: 1, onMismatch: (mismatch) => found.push(mismatch) },
+    });
+    const sandbox = await loaded.evolve();
+    expect((await sandbox.invoke('Echo', [int(1)], 'int')).outcome).toBe('succeeded');
+    lies = { r12: 0xbadn, gdt: { base: 1n, limit: 2 } };
+    await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toMatchObject({
+      code: 'MAYFLY_ERR_RESET_MISMATCH',
+    });
+    expect(found).toMatchObject([{ differingPages: 0, differingRegisters: ['r12', 'gdt'] }]);
   });
 
   test('comes about as often as it says, and never when it is off', async () => {
