@@ -1,6 +1,7 @@
 #include "instruction.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "virtual_cpu.hpp"
 
@@ -8,11 +9,12 @@ namespace mayfly {
 namespace {
 
 enum class Form : uint8_t {
-  Plain,      // opcode alone
+  Plain,      // opcode alone, `extension`: the segment register that it names, if any
   Byte,       // an immediate byte
   Word,       // an immediate word
   Any,        // ModRM, register or memory
   Memory,     // ModRM with a memory operand
+  Pointer,    // ModRM with a memory operand, `extension`: the segment register that it loads
   Control,    // ModRM whose mod is ignored and taken as register: mov cr, mov dr
   WholeModrm  // ModRM is part of the opcode: `extension`
 };
@@ -39,6 +41,13 @@ constexpr Row kRows[] = {
     {false, 0xca, Form::Word, kAnyExtension, Refused, "retf imm16"},
     {false, 0xcf, Form::Plain, kAnyExtension, InterruptReturn, "iret"},
     {false, 0x8e, Form::Any, kAnyExtension, LoadSegment, "mov sreg"},
+    {false, 0xff, Form::Memory, 3, FarCall, "call far"},
+    {false, 0xff, Form::Memory, 5, FarJump, "jmp far"},
+    {true, 0xa1, Form::Plain, segment::kFs, PopSegment, "pop fs"},
+    {true, 0xa9, Form::Plain, segment::kGs, PopSegment, "pop gs"},
+    {true, 0xb2, Form::Pointer, segment::kSs, LoadPointer, "lss"},
+    {true, 0xb4, Form::Pointer, segment::kFs, LoadPointer, "lfs"},
+    {true, 0xb5, Form::Pointer, segment::kGs, LoadPointer, "lgs"},
     {true, 0x00, Form::Any, 0, StoreLdt, "sldt"},
     {true, 0x00, Form::Any, 1, StoreTask, "str"},
     {true, 0x00, Form::Any, 2, Refused, "lldt"},
@@ -157,6 +166,8 @@ bool matches(const Row& row, bool escaped, uint8_t opcode, uint8_t modrm) noexce
       return modrm == row.extension;
     case Form::Memory:
       return modrm < 0xc0 && ((modrm >> 3) & 7) == row.extension;
+    case Form::Pointer:
+      return modrm < 0xc0;
     case Form::Any:
       return row.extension == kAnyExtension || ((modrm >> 3) & 7) == row.extension;
     default:
@@ -208,6 +219,7 @@ std::optional<Instruction> decode_privileged(std::span<const uint8_t> bytes) noe
     Instruction instruction{row.kind, row.name, 0, (prefixes.rex & 8) != 0, prefixes.operand16};
     switch (row.form) {
       case Form::Plain:
+        if (row.extension != kAnyExtension) instruction.reg = static_cast<uint8_t>(row.extension);
         break;
       case Form::Byte:
         instruction.immediate = cursor.byte();
@@ -221,6 +233,8 @@ std::optional<Instruction> decode_privileged(std::span<const uint8_t> bytes) noe
         instruction.rm = static_cast<uint8_t>((modrm & 7) | ((prefixes.rex & 1) != 0 ? 8 : 0));
         instruction.has_memory = modrm < 0xc0 && row.form != Form::Control && row.form != Form::WholeModrm;
         if (instruction.has_memory) read_memory(cursor, prefixes, modrm, instruction.memory);
+        if (row.form == Form::Pointer)
+          instruction.general = std::exchange(instruction.reg, static_cast<uint8_t>(row.extension));
       }
     }
     if (cursor.failed()) return std::nullopt;

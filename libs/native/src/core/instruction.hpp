@@ -22,6 +22,10 @@ enum class Privileged : uint8_t {
   ReadControl,
   WriteControl,
   LoadSegment,
+  PopSegment,   // `reg`: fs or gs
+  LoadPointer,  // `reg`: ss, fs or gs; the general register is `general`
+  FarJump,
+  FarCall,
   FarReturn,
   InterruptReturn,
   ClearInterrupts,
@@ -58,6 +62,7 @@ struct Instruction {
   bool has_memory = false;
   MemoryOperand memory = {};
   uint8_t immediate = 0;  // of `int`
+  uint8_t general = 0;    // of a load of a far pointer
 };
 
 /**

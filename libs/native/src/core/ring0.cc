@@ -65,9 +65,11 @@ Ring0Outcome Ring0::handle(const ExceptionFrame& frame, uint64_t fault_address, 
   if (frame.vector == kPageFault) return page_fault({kPageFault, frame.error_code, fault_address}, registers);
   if (frame.vector == kProtection) return general_protection(frame.error_code, registers);
   if (frame.vector == kUndefined) {
-    // `int n` is #UD on a paravirtual KVM; nothing else that is #UD at CPL 3 is done for the guest.
+    // `int n` and far transfers to ring 0 are #UD on a paravirtual KVM; nothing else that is #UD is done for the guest.
     const auto instruction = decode_privileged(fetch(registers.rip));
-    if (instruction && instruction->kind == Privileged::SoftwareInterrupt) return execute(*instruction, registers);
+    if (instruction && (instruction->kind == Privileged::SoftwareInterrupt || instruction->kind == Privileged::FarJump ||
+                        instruction->kind == Privileged::FarCall))
+      return execute(*instruction, registers);
   }
   return raise({frame.vector, frame.error_code}, registers);
 }
@@ -261,6 +263,13 @@ Ring0Outcome Ring0::execute(const Instruction& instruction, GeneralRegisters& re
       return write_control(instruction, registers);
     case Privileged::LoadSegment:
       return load_segment(instruction, registers);
+    case Privileged::PopSegment:
+      return pop_segment(instruction, registers);
+    case Privileged::LoadPointer:
+      return load_pointer(instruction, registers);
+    case Privileged::FarJump:
+    case Privileged::FarCall:
+      return far_transfer(instruction, registers);
     case Privileged::FarReturn:
       return far_return(instruction, registers);
     case Privileged::InterruptReturn:
@@ -394,33 +403,102 @@ Ring0Outcome Ring0::write_control(const Instruction& instruction, GeneralRegiste
   return kGoOn;
 }
 
-Ring0Outcome Ring0::load_segment(const Instruction& instruction, GeneralRegisters& registers) {
-  const uint8_t number = instruction.reg & 7;
-  if (number > segment::kGs || number == segment::kCs) return raise({kUndefined}, registers);
-  uint16_t selector = 0;
+bool Ring0::load_selector(uint8_t number, uint16_t selector, Fault& fault) {
   uint64_t descriptor = 0;
-  Fault fault{};
-  if (!instruction.has_memory)
-    selector = static_cast<uint16_t>(general(registers, instruction.rm));
-  else if (!read(effective_address(instruction, registers), bytes_of(selector), fault))
-    return raise(fault, registers);
   if (!is_null(selector)) {
-    if (!read_descriptor(selector, descriptor, fault)) return raise(fault, registers);
+    if (!read_descriptor(selector, descriptor, fault)) return false;
     const bool is_stack = number == segment::kSs;
     const bool data = (descriptor & kCode) == 0;
     const bool usable = (descriptor & kCodeOrData) != 0 && (is_stack ? data && (descriptor & kWritableData) != 0
                                                                      : data || (descriptor & kReadableCode) != 0);
     const uint32_t requested = selector & 3;
     const bool allowed = is_stack ? requested == 0 && privilege_of(descriptor) == 0 : privilege_of(descriptor) >= requested;
-    if (!usable || !allowed) return raise({kProtection, error_code_of(selector)}, registers);
-    if ((descriptor & kPresent) == 0)
-      return raise({is_stack ? kStackSegment : kNotPresentSegment, error_code_of(selector)}, registers);
+    if (!usable || !allowed) {
+      fault = {kProtection, error_code_of(selector)};
+      return false;
+    }
+    if ((descriptor & kPresent) == 0) {
+      fault = {is_stack ? kStackSegment : kNotPresentSegment, error_code_of(selector)};
+      return false;
+    }
     mark_accessed(selector, descriptor);
   }
   cpu_.load(number, selector, descriptor);
   if (number == segment::kFs || number == segment::kGs)
     shell_.vm().set_segment_base(number == segment::kGs, is_null(selector) ? 0 : base_of(descriptor));
+  return true;
+}
+
+Ring0Outcome Ring0::load_segment(const Instruction& instruction, GeneralRegisters& registers) {
+  const uint8_t number = instruction.reg & 7;
+  if (number > segment::kGs || number == segment::kCs) return raise({kUndefined}, registers);
+  uint16_t selector = 0;
+  Fault fault{};
+  if (!instruction.has_memory)
+    selector = static_cast<uint16_t>(general(registers, instruction.rm));
+  else if (!read(effective_address(instruction, registers), bytes_of(selector), fault))
+    return raise(fault, registers);
+  if (!load_selector(number, selector, fault)) return raise(fault, registers);
   registers.rip += instruction.length;
+  return kGoOn;
+}
+
+Ring0Outcome Ring0::pop_segment(const Instruction& instruction, GeneralRegisters& registers) {
+  uint64_t popped = 0;
+  const std::size_t size = instruction.operand16 && !instruction.wide ? 2 : sizeof popped;
+  Fault fault{};
+  if (!read(registers.rsp, bytes_of(popped).first(size), fault)) return raise(fault, registers);
+  if (!load_selector(instruction.reg, static_cast<uint16_t>(popped), fault)) return raise(fault, registers);
+  registers.rsp += size;
+  registers.rip += instruction.length;
+  return kGoOn;
+}
+
+bool Ring0::read_pointer(const Instruction& instruction, const GeneralRegisters& registers, FarPointer& pointer,
+                         Fault& fault) const {
+  uint8_t operand[sizeof(uint64_t) + sizeof(uint16_t)];
+  pointer.offset_bytes = instruction.wide ? 8 : instruction.operand16 ? 2 : 4;
+  const auto bytes = std::span(operand).first(pointer.offset_bytes + sizeof pointer.selector);
+  if (!read(effective_address(instruction, registers), bytes, fault)) return false;
+  pointer.offset = 0;
+  std::memcpy(&pointer.offset, operand, pointer.offset_bytes);
+  std::memcpy(&pointer.selector, operand + pointer.offset_bytes, sizeof pointer.selector);
+  return true;
+}
+
+Ring0Outcome Ring0::load_pointer(const Instruction& instruction, GeneralRegisters& registers) {
+  FarPointer pointer;
+  Fault fault{};
+  if (!read_pointer(instruction, registers, pointer, fault)) return raise(fault, registers);
+  if (!load_selector(instruction.reg, pointer.selector, fault)) return raise(fault, registers);
+  uint64_t& target = general(registers, instruction.general);
+  target = pointer.offset_bytes == 2 ? (target & ~uint64_t{0xffff}) | pointer.offset : pointer.offset;
+  registers.rip += instruction.length;
+  return kGoOn;
+}
+
+Ring0Outcome Ring0::far_transfer(const Instruction& instruction, GeneralRegisters& registers) {
+  FarPointer pointer;
+  Fault fault{};
+  uint64_t descriptor = 0;
+  if (!read_pointer(instruction, registers, pointer, fault)) return raise(fault, registers);
+  if ((pointer.selector & 3) != 0 || !is_ring0_code(pointer.selector, descriptor))
+    return refuse(instruction.kind == Privileged::FarCall ? "call far to no 64-bit ring-0 code"
+                                                          : "jmp far to no 64-bit ring-0 code");
+  if (!is_canonical(pointer.offset)) return raise({kProtection}, registers);
+  if (instruction.kind == Privileged::FarCall) {
+    const uint64_t size = pointer.offset_bytes;
+    const uint64_t return_to = registers.rip + instruction.length;
+    const uint64_t code = cpu_.selectors[segment::kCs];
+    uint8_t pushed[2 * sizeof(uint64_t)];
+    std::memcpy(pushed, &return_to, size);
+    std::memcpy(pushed + size, &code, size);
+    if (!write(registers.rsp - 2 * size, {pushed, 2 * size}, fault)) return raise(fault, registers);
+    registers.rsp -= 2 * size;
+  }
+  mark_accessed(pointer.selector, descriptor);
+  cpu_.load(segment::kCs, pointer.selector, descriptor);
+  registers.rip = pointer.offset;
   return kGoOn;
 }
 
@@ -442,6 +520,7 @@ Ring0Outcome Ring0::far_return(const Instruction& instruction, GeneralRegisters&
 
 Ring0Outcome Ring0::interrupt_return(const Instruction& instruction, GeneralRegisters& registers) {
   if (!instruction.wide) return refuse("32-bit iret");
+  if ((registers.rflags & kNestedTask) != 0) return raise({kProtection}, registers);
   uint64_t popped[5];  // rip, cs, rflags, rsp, ss
   Fault fault{};
   if (!read(registers.rsp, bytes_of(popped), fault)) return raise(fault, registers);
@@ -453,8 +532,12 @@ Ring0Outcome Ring0::interrupt_return(const Instruction& instruction, GeneralRegi
   uint64_t stack_descriptor = 0;
   if (!is_null(stack_selector)) {
     if (!read_descriptor(stack_selector, stack_descriptor, fault)) return raise(fault, registers);
-    if ((stack_selector & 3) != 0 || privilege_of(stack_descriptor) != 0 || (stack_descriptor & kPresent) == 0)
+    constexpr uint64_t kKind = kCodeOrData | kCode | kWritableData;
+    if ((stack_selector & 3) != 0 || privilege_of(stack_descriptor) != 0 ||
+        (stack_descriptor & kKind) != (kCodeOrData | kWritableData))
       return raise({kProtection, error_code_of(stack_selector)}, registers);
+    if ((stack_descriptor & kPresent) == 0) return raise({kStackSegment, error_code_of(stack_selector)}, registers);
+    mark_accessed(stack_selector, stack_descriptor);
   }
   mark_accessed(selector, descriptor);
   cpu_.load(segment::kCs, selector, descriptor);

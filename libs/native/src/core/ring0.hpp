@@ -52,6 +52,12 @@ class Ring0 {
     uint64_t address = 0;
   };
 
+  struct FarPointer {
+    uint64_t offset;
+    uint16_t selector;
+    uint64_t offset_bytes;
+  };
+
   std::span<const uint8_t> fetch(uint64_t rip);
   Ring0Outcome general_protection(uint64_t error_code, GeneralRegisters& registers);
   Ring0Outcome page_fault(const Fault& fault, GeneralRegisters& registers);
@@ -65,6 +71,14 @@ class Ring0 {
   Ring0Outcome read_control(const Instruction& instruction, GeneralRegisters& registers);
   Ring0Outcome write_control(const Instruction& instruction, GeneralRegisters& registers);
   Ring0Outcome load_segment(const Instruction& instruction, GeneralRegisters& registers);
+  /** Puts a selector into a data segment register, as every way of loading one does. @returns false with `fault` set. */
+  bool load_selector(uint8_t number, uint16_t selector, Fault& fault);
+  Ring0Outcome pop_segment(const Instruction& instruction, GeneralRegisters& registers);
+  Ring0Outcome load_pointer(const Instruction& instruction, GeneralRegisters& registers);
+  /** The operand of a far jump or of a load of one; 16, 32 or, with REX.W, 64 bits of offset (Intel's reading). */
+  bool read_pointer(const Instruction& instruction, const GeneralRegisters& registers, FarPointer& pointer,
+                    Fault& fault) const;
+  Ring0Outcome far_transfer(const Instruction& instruction, GeneralRegisters& registers);
   Ring0Outcome far_return(const Instruction& instruction, GeneralRegisters& registers);
   Ring0Outcome interrupt_return(const Instruction& instruction, GeneralRegisters& registers);
   /** @returns false with `fault` set. */
