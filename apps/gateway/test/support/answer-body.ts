@@ -9,6 +9,7 @@ export interface AnswerBody {
   readonly items: readonly { readonly name: string; readonly version: number }[];
   readonly nextCursor?: string;
   readonly state: string;
+  readonly traceId?: string;
   readonly links: { readonly self: string; readonly result: string };
   readonly status: number;
   readonly code: string;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { checkElf } from '@mayfly/hypervisor/elf';
+import type { Telemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
@@ -17,6 +18,7 @@ export const TENANT_KEY = 'mf_test_key_0123456789';
 export interface TestGatewayOptions {
   readonly env?: Record<string, string>;
   readonly queueWaitMs?: number;
+  readonly telemetry?: Telemetry<'gateway'>;
   /** A Redis of the test's own. @defaultValue a fresh one */
   readonly redis?: RedisServer;
 }
@@ -57,6 +59,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
     blobs,
     checkArtifact: checkElf,
     ...(options.queueWaitMs !== undefined && { queueWaitMs: options.queueWaitMs }),
+    ...(options.telemetry && { telemetry: options.telemetry }),
   });
   onTestFinished(() => gateway.drain());
   const url = await gateway.app.listen({ host: config.host, port: config.port });

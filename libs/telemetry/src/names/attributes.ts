@@ -42,7 +42,7 @@ export const ATTRIBUTES = {
   attempt: 'mayfly.attempt',
   /** `queue`, `acquire`, `restore`, `run`, `result`. */
   phase: 'mayfly.phase',
-  /** Why a call was not let in: the error's word in the API, such as `tenant-busy`. */
+  /** Why a call was not let in: the error's word in the API, such as `too-many-requests`. */
   reason: 'mayfly.reason',
   queueDepth: 'mayfly.queue.depth',
   quotaDecision: 'mayfly.quota.decision',
