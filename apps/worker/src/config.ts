@@ -3,6 +3,7 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseRedisUrl } from '@mayfly/contracts';
 import { readTelemetrySettings, type TelemetrySettings } from '@mayfly/telemetry';
+import { ISOLATIONS, type Isolation } from './cells/tenant-drivers.js';
 import { workerError } from './errors.js';
 
 export interface WorkerConfig {
@@ -28,6 +29,14 @@ export interface WorkerConfig {
   readonly initTimeoutMs: number;
   /** What running calls get to end after SIGTERM. */
   readonly drainGraceMs: number;
+  /** Where the core runs: a jailed process a tenant, or threads of this process, for one tenant. */
+  readonly isolation: Isolation;
+  /** Whom a worker with isolation `thread` serves. */
+  readonly tenant: string;
+  /** Cells made ahead, cells that have a tenant, and what one may idle. */
+  readonly spareCells: number;
+  readonly maxCells: number;
+  readonly cellIdleMs: number;
   readonly logLevel: LogLevel;
   /** Where `/metrics` is served. */
   readonly metricsHost: string;
@@ -100,6 +109,19 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
     variable: 'MAYFLY_WORKER_DRAIN_GRACE_MS',
     parse: integer(0, 3_600_000),
     fallback: () => 32_000,
+  },
+  isolation: { variable: 'MAYFLY_ISOLATION', parse: oneOf(ISOLATIONS), fallback: () => 'thread' },
+  tenant: {
+    variable: 'MAYFLY_TENANT',
+    parse: pattern(/^[a-z0-9][a-z0-9-]{0,62}$/),
+    fallback: () => 'default',
+  },
+  spareCells: { variable: 'MAYFLY_WORKER_SPARE_CELLS', parse: integer(0, 64), fallback: () => 1 },
+  maxCells: { variable: 'MAYFLY_WORKER_MAX_CELLS', parse: integer(1, 4096), fallback: () => 64 },
+  cellIdleMs: {
+    variable: 'MAYFLY_WORKER_CELL_IDLE_MS',
+    parse: integer(1_000, 86_400_000),
+    fallback: () => 900_000,
   },
   logLevel: { variable: 'MAYFLY_WORKER_LOG_LEVEL', parse: oneOf(LOG_LEVELS), fallback: () => 'info' },
   metricsHost: {

@@ -46,6 +46,13 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'No room for another sandbox',
   },
+  MAYFLY_ERR_ISOLATION: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'This worker serves another tenant only',
+  },
   MAYFLY_ERR_POOL_CLOSED: {
     status: 503,
     fault: 'host',

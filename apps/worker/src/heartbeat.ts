@@ -1,5 +1,7 @@
 import { keys, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
+import type { KvmKind } from './cells/kvm-kind.js';
+import type { Isolation } from './cells/tenant-drivers.js';
 
 const INTERVAL_MS = 3_000;
 /** Workers that stopped without a word are forgotten after this. */
@@ -9,6 +11,8 @@ export interface HeartbeatOptions {
   readonly redis: Redis;
   readonly workerId: string;
   readonly slots: number;
+  readonly isolation: Isolation;
+  readonly kvm: KvmKind;
   readonly onError: (error: unknown) => void;
 }
 
@@ -46,12 +50,14 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { redis, workerId, slots } = this.#options;
+    const { redis, workerId, slots, isolation, kvm } = this.#options;
     const key = keys.worker(workerId);
     const nowMs = Date.now();
     const fields = {
       startedAtMs: this.#startedAtMs,
       slots,
+      isolation,
+      kvm,
       draining: this.#isDraining ? 1 : 0,
     };
     const transaction = redis.multi().hset(key, fields).pexpire(key, WORKER_ALIVE_MS);

@@ -1,11 +1,12 @@
 import type { BlobStore } from '@mayfly/blobs';
 import { type FunctionRef, isMayflyError, LIMITS } from '@mayfly/contracts';
-import { guestInitFailure, type HypervisorDriver, loadSandbox, type ResetMismatch } from '@mayfly/hypervisor';
+import { guestInitFailure, loadSandbox, type ResetMismatch, type Snapshot } from '@mayfly/hypervisor';
+import type { TenantDriver, TenantDrivers } from './cells/tenant-drivers.js';
 import { logTail } from './log-tail.js';
-import type { BuildResult, ImageBuilder, InitFailure } from './pool/guest-image.js';
+import type { BuildResult, GuestImage, ImageBuilder, InitFailure } from './pool/guest-image.js';
 
 export interface HypervisorImageBuilderOptions {
-  readonly driver: HypervisorDriver;
+  readonly drivers: Pick<TenantDrivers, 'driverOf'>;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly initTimeoutMs: number;
   /** A restore left something behind: nothing of this host can be trusted with another call. */
@@ -21,8 +22,9 @@ export class HypervisorImageBuilder implements ImageBuilder {
   }
 
   async build(ref: FunctionRef): Promise<BuildResult> {
-    const { driver, blobs, initTimeoutMs, onMismatch } = this.#options;
+    const { drivers, blobs, initTimeoutMs, onMismatch } = this.#options;
     const elf = await blobs.get(ref.tenant, ref.artifactSha256, { limitBytes: LIMITS.artifactBytes });
+    const driver = await drivers.driverOf(ref.tenant);
     try {
       const loaded = await loadSandbox(driver, elf, {
         memory: ref.memory,
@@ -30,7 +32,7 @@ export class HypervisorImageBuilder implements ImageBuilder {
         ...(onMismatch && { liveCheck: { onMismatch } }),
       });
       const sandbox = await loaded.evolve();
-      return { ok: true, image: await sandbox.snapshot(), sandbox };
+      return { ok: true, image: imageOf(await sandbox.snapshot(), driver), sandbox };
     } catch (error) {
       const failure = initFailure(error);
       if (failure === undefined) throw error;
@@ -52,4 +54,16 @@ function initFailure(error: unknown): InitFailure | undefined {
   }
   if (!isMayflyError(error) || error.definition.status >= 500) return undefined;
   return { outcome: 'protocol', detail: { message: `The artifact cannot be loaded: ${error.message}` } };
+}
+
+/** An image ends with the driver that it was made with. */
+function imageOf(snapshot: Snapshot, driver: TenantDriver): GuestImage {
+  return {
+    memoryBytes: snapshot.memoryBytes,
+    get isGone() {
+      return driver.ended !== undefined;
+    },
+    instantiate: () => snapshot.instantiate(),
+    close: () => snapshot.close(),
+  };
 }

@@ -2,9 +2,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, isMayflyError } from '@mayfly/contracts';
-import { createKvmDriver } from '@mayfly/hypervisor';
 import { MetricsServer, startTelemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
+import { startDrivers } from './cells/start-drivers.js';
 import { loadConfig, type WorkerConfig } from './config.js';
 import { HypervisorImageBuilder } from './image-builder.js';
 import { connectRedis, disconnectRedis } from './redis.js';
@@ -35,15 +35,14 @@ async function main(): Promise<void> {
   const redis = connectRedis(config.redisUrl);
   redis.on('error', (error) => logger.warn({ err: error }, 'redis'));
 
-  const driver = await createKvmDriver({ slots: config.slots, spareShells: config.spareShells }).catch(
-    (error) => {
-      logger.fatal({ err: error }, 'no hypervisor');
-      process.exit(EXIT_FAILURE);
-    },
-  );
+  let discardGone = (): void => undefined;
+  const drivers = await startDrivers(config, logger, () => discardGone()).catch((error) => {
+    logger.fatal({ err: error }, 'no hypervisor');
+    process.exit(EXIT_FAILURE);
+  });
   const blobs = new LocalBlobStore(join(config.dataDirectory, DATA_FOLDERS.blobs));
   const images = new HypervisorImageBuilder({
-    driver,
+    drivers,
     blobs,
     initTimeoutMs: config.initTimeoutMs,
     onMismatch: (mismatch) => panic(mismatch),
@@ -56,6 +55,7 @@ async function main(): Promise<void> {
     onProblem: (error) => logger.warn({ err: error }, 'telemetry is not delivered'),
   });
   const worker = buildWorker({ config, redis, blobs, images, logger, telemetry });
+  discardGone = () => worker.pool.discardGone();
   const { metricsHost: host, metricsPort: port } = config;
   const { metrics: source, resource } = telemetry;
   const metrics = new MetricsServer({ metrics: source, resource, host, port });
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
     isStopping = true;
     process.exitCode = exitCode;
     await worker.drain(graceMs);
-    await driver.close();
+    await drivers.close();
     await disconnectRedis(redis);
     await metrics.close();
     await telemetry.shutdown(TELEMETRY_GRACE_MS);

@@ -2,6 +2,7 @@ import type { BlobStore } from '@mayfly/blobs';
 import type { FunctionRef } from '@mayfly/contracts';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import type { Redis } from 'ioredis';
+import { kvmKind } from './cells/kvm-kind.js';
 import type { WorkerConfig } from './config.js';
 import { Heartbeat } from './heartbeat.js';
 import { Lane } from './lane.js';
@@ -27,7 +28,7 @@ export interface Logger {
 export interface WorkerDeps {
   readonly config: Pick<
     WorkerConfig,
-    'workerId' | 'slots' | 'callsAhead' | 'jobsAtOnce' | 'maxSandboxes' | 'maxMemoryBytes'
+    'workerId' | 'slots' | 'isolation' | 'callsAhead' | 'jobsAtOnce' | 'maxSandboxes' | 'maxMemoryBytes'
   >;
   /** Belongs to the caller, who ends it after `drain`. */
   readonly redis: Redis;
@@ -47,7 +48,7 @@ export interface MayflyWorker {
    */
   drain(graceMs: number): Promise<void>;
   /** What the pool holds. */
-  readonly pool: Pick<SandboxPool, 'use'>;
+  readonly pool: Pick<SandboxPool, 'use' | 'discardGone'>;
 }
 
 export function buildWorker(deps: WorkerDeps): MayflyWorker {
@@ -92,6 +93,8 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     redis,
     workerId: config.workerId,
     slots: config.slots,
+    isolation: config.isolation,
+    kvm: kvmKind(),
     onError: (error) => logger.warn({ err: error }, 'heartbeat failed'),
   });
   const subscriber = redis.duplicate();

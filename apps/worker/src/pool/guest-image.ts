@@ -8,6 +8,8 @@ import type { GuestTrace, HostCallTime } from '@mayfly/hypervisor';
 export interface GuestImage {
   /** Guest memory of the image, and of each sandbox made from it, at full size. */
   readonly memoryBytes: number;
+  /** It has ended, with all sandboxes made from it: a call needs another one. @defaultValue false */
+  readonly isGone?: boolean;
   /** Another sandbox in the state of the image. Rejects for host faults only. */
   instantiate(): Promise<GuestSandbox>;
   /** Idempotent. */

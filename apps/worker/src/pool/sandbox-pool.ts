@@ -38,6 +38,8 @@ interface Version {
   readonly image: GuestImage;
   readonly idle: GuestSandbox[];
   leased: number;
+  /** Its image has ended; it is in no table any more. */
+  isDiscarded: boolean;
   /** Which lease of the pool was its last one. */
   lastUse: number;
 }
@@ -85,13 +87,13 @@ export class SandboxPool {
     ref: FunctionRef,
     urgency: 'call' | 'background' = 'call',
   ): Promise<{ built: boolean }> | undefined {
-    if (this.#versions.has(versionKey(ref))) return undefined;
+    if (this.#find(versionKey(ref)) !== undefined) return undefined;
     return this.#ensure(ref, urgency).then((ensured) => ({ built: 'built' in ensured && ensured.built }));
   }
 
   /** Same errors as `prepare`. */
   async lease(ref: FunctionRef): Promise<Lease> {
-    const warm = this.#leaseIdle(this.#versions.get(versionKey(ref)));
+    const warm = this.#leaseIdle(this.#find(versionKey(ref)));
     if (warm) return warm;
     for (let attempt = 0; attempt < LEASE_ATTEMPTS; attempt += 1) {
       const ensured = await this.#ensure(ref, 'call');
@@ -102,6 +104,11 @@ export class SandboxPool {
       return this.#leaseIdle(version, built ? 'boot' : 'warm') ?? this.#leaseNew(version);
     }
     throw this.#full();
+  }
+
+  /** Forgets images that have ended, and what was made from them. */
+  discardGone(): void {
+    for (const version of [...this.#versions.values()]) if (version.image.isGone) this.#discard(version);
   }
 
   /** Closes all that is idle now, and what is leased when it comes back; resolves when all closes are done. */
@@ -176,7 +183,8 @@ export class SandboxPool {
       },
       release: ({ doubtful }) => {
         if (call) this.#slots.leave(call);
-        if (doubtful || sandbox.poisoned || this.#closed) this.#closeSandbox(version, sandbox);
+        if (doubtful || sandbox.poisoned || this.#closed || version.image.isGone)
+          this.#closeSandbox(version, sandbox);
         else version.idle.push(sandbox);
         this.#endLease(version);
       },
@@ -190,13 +198,28 @@ export class SandboxPool {
 
   #endLease(version: Version): void {
     version.leased -= 1;
-    if (this.#closed && version.leased === 0) this.#dropImage(version);
+    if ((this.#closed || version.isDiscarded) && version.leased === 0) this.#dropImage(version);
+  }
+
+  /** A version whose image can be used. */
+  #find(key: string): Version | undefined {
+    const version = this.#versions.get(key);
+    if (!version?.image.isGone) return version;
+    this.#discard(version);
+    return undefined;
+  }
+
+  #discard(version: Version): void {
+    this.#closeIdle(version, version.idle.length);
+    this.#versions.delete(version.key);
+    version.isDiscarded = true;
+    if (version.leased === 0) this.#dropImage(version);
   }
 
   async #ensure(ref: FunctionRef, urgency: 'call' | 'background'): Promise<Ensured> {
     if (this.#closed) throw workerError('MAYFLY_ERR_POOL_CLOSED', 'the pool is closed');
     const key = versionKey(ref);
-    const version = this.#versions.get(key);
+    const version = this.#find(key);
     if (version) return { version, built: false };
     const failure = this.#failures.get(key);
     if (failure) return { failure };
@@ -232,7 +255,8 @@ export class SandboxPool {
       image.close();
       throw error;
     }
-    const version: Version = { key, image, idle: [sandbox], leased: 0, lastUse: this.#nextUse() };
+    const lastUse = this.#nextUse();
+    const version: Version = { key, image, idle: [sandbox], leased: 0, lastUse, isDiscarded: false };
     this.#versions.set(key, version);
     return version;
   }
@@ -289,7 +313,7 @@ export class SandboxPool {
   }
 
   #dropImage(version: Version): void {
-    this.#versions.delete(version.key);
+    if (this.#versions.get(version.key) === version) this.#versions.delete(version.key);
     this.#count(0, -version.image.memoryBytes);
     version.image.close();
   }

@@ -20,6 +20,7 @@ import { ScriptedImages } from './scripted-images.js';
 
 const CONFIG: WorkerDeps['config'] = {
   workerId: 'w1',
+  isolation: 'thread',
   slots: 2,
   callsAhead: 2,
   jobsAtOnce: 4,

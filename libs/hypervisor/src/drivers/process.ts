@@ -19,6 +19,8 @@ export interface ProcessDriverOptions {
   readonly graceMs?: number;
   /** Path of `mayfly-cell`. @defaultValue the one that `make -C libs/native` builds */
   readonly executable?: string;
+  /** Added to the slots that VMs tell, so that those of several cells differ. @defaultValue 0 */
+  readonly firstSlot?: number;
   /** What the cell writes to its log, at most 64 KiB of it: its text, hostile as all that a cell says. */
   readonly onLog?: (text: string) => void;
 }
@@ -29,15 +31,20 @@ const MAX_GRACE_MS = 60_000;
 const MAX_LOADS = 4096;
 const CREATE_LIMIT_MS = 0;
 
+type WithDefaults = ProcessDriverOptions &
+  Required<Pick<ProcessDriverOptions, 'slots' | 'spareShells' | 'vms' | 'graceMs'>>;
+
 /** A driver whose core runs in a process of its own, for one tenant. */
 export class ProcessDriver implements HypervisorDriver {
   readonly name = 'process';
   readonly #cell: Cell;
   readonly #requests = new RequestWriter();
+  readonly #firstSlot: number;
   #closed: Promise<void> | undefined;
   #bound = false;
 
-  constructor(options: Required<Omit<ProcessDriverOptions, 'executable' | 'onLog'>> & ProcessDriverOptions) {
+  constructor(options: WithDefaults) {
+    this.#firstSlot = options.firstSlot ?? 0;
     this.#cell = new Cell({
       slots: options.slots,
       spareShells: options.spareShells,
@@ -48,6 +55,10 @@ export class ProcessDriver implements HypervisorDriver {
     });
   }
 
+  /** Since when nothing was asked of the cell, in milliseconds; 0 while an operation is under way. */
+  get idleForMs(): number {
+    return this.#cell.idleForMs;
+  }
   /** Of the cell. */
   get pid(): number {
     return this.#cell.pid;
@@ -125,7 +136,7 @@ export class ProcessDriver implements HypervisorDriver {
       await closeSeat(cell, seat);
       throw error;
     }
-    return new ProcessVm(cell, seat, this.#requests);
+    return new ProcessVm(cell, seat, this.#requests, this.#firstSlot);
   }
 
   #requireOpen(): void {

@@ -84,6 +84,7 @@ export class Cell {
   readonly #waits = new WaitBudget();
   readonly #tick = () => this.#onTick();
   #pending = 0;
+  #lastPostMs = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #isEnded: Error | undefined;
   #isReady = false;
@@ -140,6 +141,10 @@ export class Cell {
     return this.#jail;
   }
 
+  get idleForMs(): number {
+    return this.#pending > 0 ? 0 : performance.now() - this.#lastPostMs;
+  }
+
   get pid(): number {
     return this.native.pid();
   }
@@ -171,6 +176,7 @@ export class Cell {
   post<T>(seat: Seat, { op, limitMs, read, send }: Posting<T>): Promise<T> {
     const nowMs = performance.now();
     const generation = seat.nextGeneration();
+    this.#lastPostMs = nowMs;
     return new Promise<T>((resolve, reject) => {
       const operation: Operation = {
         op,

@@ -95,6 +95,7 @@ class ProcessInterrupt implements DriverInterrupt {
 }
 
 export class ProcessVm implements DriverVm {
+  readonly slot: number;
   readonly interrupt: DriverInterrupt;
   readonly #cell: Cell;
   readonly #seat: Seat;
@@ -105,7 +106,8 @@ export class ProcessVm implements DriverVm {
   #window: MemoryWindow | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(cell: Cell, seat: Seat, requests: RequestWriter) {
+  constructor(cell: Cell, seat: Seat, requests: RequestWriter, firstSlot: number) {
+    this.slot = firstSlot + (seat.slot as number);
     this.#cell = cell;
     this.#seat = seat;
     this.#requests = requests;
@@ -115,9 +117,6 @@ export class ProcessVm implements DriverVm {
 
   get memoryBytes(): number {
     return this.#seat.outline.memoryBytes;
-  }
-  get slot(): number {
-    return this.#seat.slot as number;
   }
 
   read(address: number, lengthBytes: number): Uint8Array {

@@ -1,0 +1,47 @@
+import type { HypervisorDriver } from '@mayfly/hypervisor';
+import { workerError } from '../errors.js';
+
+/** Where the core runs that a tenant's guests drive. */
+export const ISOLATIONS = ['process', 'thread'] as const;
+export type Isolation = (typeof ISOLATIONS)[number];
+
+/** A driver that can come to an end by itself, with all that was made with it. */
+export interface TenantDriver extends HypervisorDriver {
+  /** Why it has ended; undefined while it serves. */
+  readonly ended?: Error | undefined;
+}
+
+/** Which driver a tenant's guests run on. */
+export interface TenantDrivers {
+  /**
+   * @throws MAYFLY_ERR_ISOLATION for a tenant that this worker does not serve, MAYFLY_ERR_POOL_FULL, and what keeps a
+   * driver from starting.
+   */
+  driverOf(tenant: string): Promise<TenantDriver>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The core in the worker's own process: for one tenant, whom the operator names. */
+export class ThreadDrivers implements TenantDrivers {
+  readonly #driver: HypervisorDriver;
+  readonly #tenant: string;
+
+  constructor(driver: HypervisorDriver, tenant: string) {
+    this.#driver = driver;
+    this.#tenant = tenant;
+  }
+
+  async driverOf(tenant: string): Promise<TenantDriver> {
+    if (tenant === this.#tenant) return this.#driver;
+    throw workerError(
+      'MAYFLY_ERR_ISOLATION',
+      `MAYFLY_ISOLATION=thread serves the tenant ${this.#tenant} (MAYFLY_TENANT) and nobody else`,
+      { details: { tenant } },
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#driver.close();
+  }
+}
