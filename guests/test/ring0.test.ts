@@ -38,6 +38,7 @@ const OTHERWISE: Readonly<Record<string, Partial<Expectation>>> = {
   'privileged Iretq': { outcome: 'exception', vector: 'DoubleFault' },
   // The selector is one of the guest's own table.
   'privileged LoadSegment': { outcome: 'succeeded', result: 1 },
+  'privileged FarReturn': { outcome: 'succeeded', result: 1 },
 };
 
 /**
