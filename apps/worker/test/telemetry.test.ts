@@ -11,6 +11,7 @@ import { Processor } from '../src/processor.js';
 import type { Settlement } from '../src/reply/delivery.js';
 import { CallTelemetry } from '../src/telemetry/call-telemetry.js';
 import { GUEST_LOG_LIMITS } from '../src/telemetry/guest-logs.js';
+import { GUEST_TRACE_LIMITS } from '../src/telemetry/guest-spans.js';
 import { countedBuilder, observePool } from '../src/telemetry/pool-metrics.js';
 import { invocationItem, invocationJob } from './helpers/jobs.js';
 import { report, ScriptedImages } from './helpers/scripted-images.js';
@@ -209,6 +210,31 @@ describe('what a guest says of itself', () => {
     });
   });
 
+  test('is capped, so that it leaves room for others, and what is missing is counted', async () => {
+    const { images, spans, run } = setUp();
+    const [outer] = guest.spans;
+    const many = <T>(count: number, one: T) => Array.from({ length: count }, () => one);
+    images.script = () =>
+      report({
+        trace: {
+          ...guest,
+          spans: many(GUEST_TRACE_LIMITS.spans + 10, outer),
+          hostCalls: many(GUEST_TRACE_LIMITS.hostCalls + 20, guest.hostCalls[0]),
+          events: many(GUEST_TRACE_LIMITS.eventsOfSpan + 5, guest.events[1]),
+        },
+      });
+    await run(sampled);
+    const count = (name: string) => spans.filter((span) => span.name === name).length;
+    expect([count('outer'), count('host Host')]).toEqual([
+      GUEST_TRACE_LIMITS.spans,
+      GUEST_TRACE_LIMITS.hostCalls,
+    ]);
+    expect(spans.find(({ name }) => name === 'vm.run')?.attributes).toMatchObject({
+      'mayfly.guest.dropped_spans': 3 + 10 + 20,
+      'mayfly.guest.dropped_events': 5,
+    });
+  });
+
   test('that cannot be made into spans costs the call nothing', async () => {
     const { images, spans, errors, settlements, run } = setUp();
     images.script = () =>
@@ -230,6 +256,18 @@ describe('guest logs', () => {
       ...{ severity: 'warn', attributes: { 'mayfly.log.dropped_records': 7 } },
       ...{ traceId: TRACE, sampled: true },
     });
+  });
+
+  test('of an initialisation that failed are those of the call that waited for it', async () => {
+    const { images, logs, run } = setUp();
+    images.onBuild = async () => ({
+      ok: false,
+      failure: { outcome: 'aborted', detail: { message: 'no' }, logTail: 'before the end\n' },
+    });
+    await run(sampled);
+    expect(logs).toMatchObject([
+      { body: 'before the end', attributes: { 'log.iostream': 'initialisation' }, traceId: TRACE },
+    ]);
   });
 
   test('of a call are capped by bytes, each and together', async () => {

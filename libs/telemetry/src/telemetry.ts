@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { LogData } from './logs/log-data.js';
 import { Metrics } from './metrics/metrics.js';
@@ -53,6 +54,7 @@ export async function startTelemetry<P extends Process>(options: TelemetryOption
     [A.serviceVersion]: version,
     [A.serviceInstanceId]: instanceId,
     [A.hostName]: hostname(),
+    ...hostId(),
     ...settings.resource,
   };
   if (Object.keys(settings.endpoints).length === 0)
@@ -77,6 +79,16 @@ export async function startTelemetry<P extends Process>(options: TelemetryOption
     ...(exportLog && { exportLog }),
     shutdown: (limitMs) => atMost(otlp.shutdown(), limitMs),
   };
+}
+
+/** As systemd keeps it; a host without one has no id. */
+function hostId(): Record<string, string> {
+  try {
+    const id = readFileSync('/etc/machine-id', 'utf8').trim();
+    return id === '' ? {} : { [A.hostId]: id };
+  } catch {
+    return {};
+  }
 }
 
 function atMostEvery(intervalMs: number, report: (error: unknown) => void): (error: unknown) => void {

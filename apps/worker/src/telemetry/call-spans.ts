@@ -62,14 +62,13 @@ export function callSpans(call: EndedCall): SpanData[] {
     [A.vmExits]: exits,
     [A.vmHostCalls]: hostCalls,
     [A.outcome]: outcome,
-    ...droppedAttributes(report.trace),
   });
   const guest = report.trace && guestSpans(report.trace, { traceId: trace.traceId, run, resource });
   return [
     ...spans,
     child(SPANS.acquire, [takenNs, restoreNs], { [A.vmSource]: source }),
     child(SPANS.restore, [restoreNs, runNs], { [A.vmSource]: source, [A.vmDirtyPages]: dirtyPages }),
-    ...(guest ? [{ ...run, events: guest.events }, ...guest.spans] : [run]),
+    ...(guest ? [withGuest(run, guest), ...guest.spans] : [run]),
     child(SPANS.result, [runEndNs, endNs]),
   ];
 }
@@ -181,12 +180,17 @@ function clamp(value: bigint, lowest: bigint, highest: bigint): bigint {
   return value > highest ? highest : value;
 }
 
-function droppedAttributes(guest: GuestTrace | undefined): Attributes {
-  if (guest === undefined) return {};
-  const { spans, events } = guest.dropped;
+/** The run with what the guest said outside of its own spans, and how much of what it said is missing. */
+function withGuest(run: SpanData, guest: ReturnType<typeof guestSpans>): SpanData {
+  const { events, droppedSpans, droppedEvents } = guest;
   return {
-    ...(spans > 0 && { [A.guestSpansDropped]: spans }),
-    ...(events > 0 && { [A.guestEventsDropped]: events }),
+    ...run,
+    events,
+    attributes: {
+      ...run.attributes,
+      ...(droppedSpans > 0 && { [A.guestSpansDropped]: droppedSpans }),
+      ...(droppedEvents > 0 && { [A.guestEventsDropped]: droppedEvents }),
+    },
   };
 }
 

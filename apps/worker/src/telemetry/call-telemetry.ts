@@ -72,7 +72,7 @@ export class CallTelemetry {
       const resource = this.#resources.of(ref);
       for (const span of callSpans({ job, record, report, trace, resource })) tracing.export(span);
     }
-    if (exportLog && report)
+    if (exportLog)
       for (const log of guestLogs({ record, report, trace, resource: this.#resources.of(ref) }))
         exportLog(log);
   }

@@ -7,18 +7,22 @@ import type { CallTrace } from './call-trace.js';
 /** Of one call; what is beyond is counted in a record of its own. */
 export const GUEST_LOG_LIMITS = { records: 128, bytes: 32 * 1024, recordBytes: 8 * 1024 } as const;
 
+const NO_OUTPUT = { printed: '', logs: [], logsDropped: 0 };
+
 /**
  * What a guest printed and logged in one call, as log records of its function. The guest ABI has no time stamps for
  * either: all are of the moment when the call ended, in the guest's order.
  */
 export function guestLogs(call: {
   readonly record: InvocationRecord;
-  readonly report: GuestCallReport;
+  /** Absent when no guest ran: then its initialisation may have left a tail. */
+  readonly report: GuestCallReport | undefined;
   readonly trace: CallTrace | undefined;
   readonly resource: ResourceData;
 }): LogData[] {
   const { record, report, trace, resource } = call;
-  if (report.printed === '' && report.logs.length === 0 && report.logsDropped === 0) return [];
+  const { printed, logs: lines, logsDropped } = report ?? NO_OUTPUT;
+  if (printed === '' && lines.length === 0 && logsDropped === 0 && record.logTail === '') return [];
   const common = {
     timeUnixNs: unixNs(record.finishedAtMs),
     resource,
@@ -31,7 +35,7 @@ export function guestLogs(call: {
   const attributes = { [A.faasInvocationId]: record.invocationId, [A.entrypoint]: record.entrypoint };
   const logs: LogData[] = [];
   let bytes = 0;
-  let dropped = report.logsDropped;
+  let dropped = logsDropped;
   const take = (severity: LogData['severity'], stream: string, text: string) => {
     const body = startOf(text, GUEST_LOG_LIMITS.recordBytes);
     const size = Buffer.byteLength(body);
@@ -42,8 +46,9 @@ export function guestLogs(call: {
     bytes += size;
     logs.push({ ...common, severity, body, attributes: { ...attributes, [A.logStream]: stream } });
   };
-  for (const line of linesOf(report.printed)) take('info', 'stdout', line);
-  for (const { level, message } of report.logs) take(level, 'log', message);
+  for (const line of linesOf(printed)) take('info', 'stdout', line);
+  for (const { level, message } of lines) take(level, 'log', message);
+  if (report === undefined) for (const line of linesOf(record.logTail)) take('error', 'initialisation', line);
   if (dropped > 0)
     logs.push({
       ...{ ...common, severity: 'warn', body: `Truncated: ${dropped} more records of this call` },

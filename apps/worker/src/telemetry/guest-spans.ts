@@ -8,6 +8,12 @@ import {
   type SpanEventData,
 } from '@mayfly/telemetry';
 
+/**
+ * Of one call, on their way to a collector that all tenants share: a guest that tells more must not push the others'
+ * spans out of the queue. A parent comes before its children, so what is left is a tree still.
+ */
+export const GUEST_TRACE_LIMITS = { spans: 200, hostCalls: 100, eventsOfSpan: 64 } as const;
+
 /** Before the name of each field that a guest chose, so that none passes for an attribute of the host. */
 const GUEST_PREFIX = 'guest.';
 
@@ -18,19 +24,29 @@ const GUEST_PREFIX = 'guest.';
 export function guestSpans(
   guest: GuestTrace,
   parent: { readonly traceId: string; readonly run: SpanData; readonly resource: ResourceData },
-): { readonly spans: readonly SpanData[]; readonly events: readonly SpanEventData[] } {
+): {
+  readonly spans: readonly SpanData[];
+  /** Of the run itself. */
+  readonly events: readonly SpanEventData[];
+  readonly droppedSpans: number;
+  readonly droppedEvents: number;
+} {
   const { traceId, run, resource } = parent;
   const base = guest.enteredUnixNs;
-  const ids = guest.spans.map(() => newSpanId());
+  const guestSpans = guest.spans.slice(0, GUEST_TRACE_LIMITS.spans);
+  const calls = guest.hostCalls.slice(0, GUEST_TRACE_LIMITS.hostCalls);
+  const ids = guestSpans.map(() => newSpanId());
   const idOf = (index: number | undefined) => (index === undefined ? undefined : ids[index]) ?? run.spanId;
   const eventsOf = new Map<number | undefined, SpanEventData[]>();
+  let droppedEvents = guest.dropped.events;
   for (const event of guest.events) {
     const events = eventsOf.get(event.parent) ?? [];
-    events.push(spanEvent(event, base));
+    if (events.length < GUEST_TRACE_LIMITS.eventsOfSpan) events.push(spanEvent(event, base));
+    else droppedEvents += 1;
     eventsOf.set(event.parent, events);
   }
   const common = { traceId, kind: 'internal', resource } as const;
-  const spans = guest.spans.map((span, index): SpanData => {
+  const spans = guestSpans.map((span, index): SpanData => {
     const events = eventsOf.get(index);
     return {
       ...common,
@@ -48,7 +64,7 @@ export function guestSpans(
       ...(events && { events }),
     };
   });
-  const hostCalls = guest.hostCalls.map(
+  const hostCalls = calls.map(
     (call): SpanData => ({
       ...common,
       spanId: newSpanId(),
@@ -60,7 +76,13 @@ export function guestSpans(
       ...(!call.ok && { error: 'The host function gave no value' }),
     }),
   );
-  return { spans: [...spans, ...hostCalls], events: eventsOf.get(undefined) ?? [] };
+  const left = guest.spans.length - guestSpans.length + guest.hostCalls.length - calls.length;
+  return {
+    spans: [...spans, ...hostCalls],
+    events: eventsOf.get(undefined) ?? [],
+    droppedSpans: guest.dropped.spans + guest.dropped.hostCalls + left,
+    droppedEvents,
+  };
 }
 
 function spanEvent(event: GuestEvent, base: bigint): SpanEventData {

@@ -10,6 +10,7 @@ export const ATTRIBUTES = {
   serviceVersion: 'service.version',
   serviceInstanceId: 'service.instance.id',
   hostName: 'host.name',
+  hostId: 'host.id',
   cloudResourceId: 'cloud.resource_id',
 
   httpMethod: 'http.request.method',
@@ -62,7 +63,7 @@ export const ATTRIBUTES = {
   phaseResultUs: 'mayfly.phase.result_us',
   jobState: 'bullmq.job.state',
   signal: 'mayfly.signal',
-  /** `stdout` for what a guest printed, `log` for its log records. */
+  /** `stdout` for what a guest printed, `log` for its log records, `initialisation` for the tail of one that failed. */
   logStream: 'log.iostream',
   droppedRecords: 'mayfly.log.dropped_records',
   guestSpansDropped: 'mayfly.guest.dropped_spans',
