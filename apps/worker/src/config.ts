@@ -23,7 +23,7 @@ export interface WorkerConfig {
   readonly maxSandboxes: number;
   /** Guest memory of sandboxes and snapshots, counted at full size. */
   readonly maxMemoryBytes: number;
-  /** VM shells made ahead. */
+  /** VM shells made ahead; as many closed VMs are kept for the next sandbox of their version. */
   readonly spareShells: number;
   /** What a guest's initialisation may take. */
   readonly initTimeoutMs: number;
@@ -78,7 +78,8 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
         .replace(/[^A-Za-z0-9._-]/g, '-')
         .slice(0, 64)}-${randomBytes(4).toString('hex')}`,
   },
-  slots: { variable: 'MAYFLY_WORKER_SLOTS', parse: integer(1, 1024), fallback: cores },
+  // The driver's own limits, so that a worker does not come up to be refused by it.
+  slots: { variable: 'MAYFLY_WORKER_SLOTS', parse: integer(1, 256), fallback: () => Math.min(256, cores()) },
   callsAhead: {
     variable: 'MAYFLY_WORKER_CALLS_AHEAD',
     parse: integer(0, 1024),
@@ -99,7 +100,7 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
     parse: integer(64 * MIB, Number.MAX_SAFE_INTEGER),
     fallback: () => Math.floor(totalmem() / 2),
   },
-  spareShells: { variable: 'MAYFLY_WORKER_SPARE_SHELLS', parse: integer(0, 1024), fallback: () => 2 },
+  spareShells: { variable: 'MAYFLY_WORKER_SPARE_SHELLS', parse: integer(0, 64), fallback: () => 2 },
   initTimeoutMs: {
     variable: 'MAYFLY_WORKER_INIT_TIMEOUT_MS',
     parse: integer(1, 600_000),

@@ -54,7 +54,7 @@ test.each([
     'MAYFLY_REDIS_URL=(not shown): expected redis://',
   ],
   ['an unknown variable', { ...REQUIRED, MAYFLY_WORKER_SLOT: '2' }, 'MAYFLY_WORKER_SLOT: unknown variable'],
-  ['no slots', { ...REQUIRED, MAYFLY_WORKER_SLOTS: '0' }, 'expected an integer from 1 to 1024'],
+  ['no slots', { ...REQUIRED, MAYFLY_WORKER_SLOTS: '0' }, 'expected an integer from 1 to 256'],
   ['half a slot', { ...REQUIRED, MAYFLY_WORKER_SLOTS: '1.5' }, 'expected an integer'],
   ['a number with a unit', { ...REQUIRED, MAYFLY_WORKER_DRAIN_GRACE_MS: '5s' }, 'expected an integer'],
   ['a name with a space', { ...REQUIRED, MAYFLY_WORKER_ID: 'a b' }, 'expected text that matches'],

@@ -83,8 +83,8 @@ Samples guest_call(SyncClient& client, const bench::RecordedCall& recorded) {
     return samples;
 }
 
-/// Snapshot at hand, a spare shell ready: until the first result of a new sandbox.
-Samples cold_call(SyncClient& client, const bench::RecordedCall& recorded) {
+/// Snapshot at hand: until the first result of a new sandbox, in a spare shell or a VM that was closed before.
+Samples cold_call_of(SyncClient& client, const bench::RecordedCall& recorded) {
     auto first = recorded.initialise(client);
     const auto snapshot = client.snapshot(*first);  // where it stands: at the warm snapshot or at its halt
     mayfly::RequestBuilder request = recorded.call_builder(false);
@@ -103,6 +103,15 @@ Samples cold_call(SyncClient& client, const bench::RecordedCall& recorded) {
         [] { return static_cast<double>(floors::create_run_destroy(bench::kFloorMemoryBytes)) / 1000; },
         10, 20, 10);
     client.close(*first);
+    return samples;
+}
+
+Samples cold_call(SyncClient& client, const bench::RecordedCall& recorded) { return cold_call_of(client, recorded); }
+
+Samples cold_call_recycled(SyncClient&, const bench::RecordedCall& recorded) {
+    SyncClient client({.recycled_vms = 2});
+    Samples samples = cold_call_of(client, recorded);
+    if (client.engine().recycled().reused < samples.ours.size()) throw std::runtime_error("a VM was not recycled");
     return samples;
 }
 
@@ -245,7 +254,8 @@ std::map<std::string, RowFunction> restore_rows() {
 int main(int count, char** arguments) {
     std::map<std::string, RowFunction> rows{
         {"warm-call", restore_row(256, 16)}, {"guest-call", guest_call}, {"ring0-guest-call", ring0_guest_call},
-        {"host-call-native", host_call_native}, {"cold-call", cold_call}, {"first-call", first_call}, {"kill", kill},
+        {"host-call-native", host_call_native}, {"cold-call", cold_call},
+        {"cold-call-recycled", cold_call_recycled}, {"first-call", first_call}, {"kill", kill},
         {"parked-sandbox", parked_sandbox},
         {"two-threads", [](auto&, auto&) { return bench::scaling().core; }},
         {"two-threads-bare", [](auto&, auto&) { return bench::scaling().bare; }}};

@@ -38,7 +38,10 @@ import { failure, requireWhole, requireWrites, translate, translated } from './n
 export interface KvmDriverOptions {
   /** vCPU threads, and with them calls that run at once. @defaultValue the number of usable cores */
   readonly slots?: number;
-  /** VM shells created ahead in the background. @defaultValue 2 */
+  /**
+   * VM shells created ahead in the background; as many closed VMs are kept for the next one of their image.
+   * @defaultValue 2
+   */
   readonly spareShells?: number;
   /** The signal that interrupts a guest is SIGRTMIN plus this. @defaultValue 0 */
   readonly signalOffset?: number;

@@ -54,7 +54,7 @@ DriverWrap::DriverWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const Napi::Env env = info.Env();
   EngineOptions options;
   options.slots = to_u32(info[0]);
-  options.spare_shells = to_u32(info[1]);
+  options.spare_shells = options.recycled_vms = to_u32(info[1]);
   options.signal_offset = static_cast<int>(std::min<uint32_t>(to_u32(info[2]), 1000));
   if (!info[3].IsFunction()) refuse(env, "expected a function");
   wake_ = std::make_shared<Wake>(env, info[3].As<Napi::Function>());

@@ -45,7 +45,7 @@ int run(std::span<const char* const> words) {
     auto* gate = new jail::FilterGate(kick_signal);
     EngineOptions options;
     options.thread_ready = [gate](ThreadRole role) { gate->pass(kind_of(role)); };
-    options.spare_shells = arguments.spare_shells;
+    options.spare_shells = options.recycled_vms = arguments.spare_shells;
     options.kvm_fd = kKvmFd;
     // Never destroyed: the process ends without taking the engine apart.
     auto* server = new Server(map_memory(arguments), options, control, kEventFd);

@@ -25,6 +25,7 @@ constexpr std::size_t kMinSweep = 64;
 EngineOptions checked(EngineOptions options) {
   if (options.slots < 1 || options.slots > kMaxSlots) throw KvmError(ErrorCode::Option, "slots must be 1 to 256");
   if (options.spare_shells > kMaxSpareShells) throw KvmError(ErrorCode::Option, "spareShells must be 0 to 64");
+  if (options.recycled_vms > kMaxSpareShells) throw KvmError(ErrorCode::Option, "recycledVms must be 0 to 64");
   return options;
 }
 
@@ -35,7 +36,8 @@ Engine::Engine(EngineOptions options, std::function<void()> wake)
       kick_signal_(install_kick_signal(options.signal_offset)),
       out_rip_(probe_backend(*backend_)),
       completions_(std::move(wake)),
-      reaper_(completions_, options.thread_ready),
+      recycled_(options.recycled_vms),
+      reaper_(completions_, recycled_, options.thread_ready),
       shells_(*backend_, options.spare_shells, options.thread_ready) {
   for (uint32_t i = 0; i < options.slots; i++)
     slots_.push_back(
@@ -55,20 +57,27 @@ std::shared_ptr<Vm> Engine::create_vm(std::shared_ptr<const Plan> plan, std::spa
       throw KvmError(ErrorCode::Plan, "bytes to load end outside guest memory");
     memory->write(item.address, item.bytes);
   }
-  return place(std::move(memory));
+  return place(idlest_slot(), {std::move(memory), nullptr, std::nullopt});
 }
 
 std::shared_ptr<Vm> Engine::create_vm(std::shared_ptr<const Snapshot> snapshot) {
-  return place(std::make_unique<GuestMemory>(std::move(snapshot)));
+  const auto& slot = idlest_slot();
+  VmBody recycled = recycled_.take(*snapshot->plan(), slot->index());
+  if (recycled.shell != nullptr) return place(slot, std::move(recycled), std::move(snapshot));
+  return place(slot, {std::make_unique<GuestMemory>(std::move(snapshot)), nullptr, std::nullopt});
 }
 
-std::shared_ptr<Vm> Engine::place(std::unique_ptr<GuestMemory> memory) {
+const std::shared_ptr<Slot>& Engine::idlest_slot() {
   if (stopping_) throw KvmError(ErrorCode::DriverClosed, "the driver is closed");
   const auto pressure = [](const Slot& slot) { return std::pair(slot.backlog(), slot.load()); };
-  const auto slot = *std::min_element(slots_.begin(), slots_.end(), [&](const auto& a, const auto& b) {
+  return *std::min_element(slots_.begin(), slots_.end(), [&](const auto& a, const auto& b) {
     return pressure(*a) < pressure(*b);
   });
-  auto vm = std::make_shared<Vm>(next_id_++, slot, std::move(memory));
+}
+
+std::shared_ptr<Vm> Engine::place(const std::shared_ptr<Slot>& slot, VmBody body,
+                                  std::shared_ptr<const Snapshot> snapshot) {
+  auto vm = std::make_shared<Vm>(next_id_++, slot, std::move(body));
   {
     const std::lock_guard lock(vms_mutex_);
     // Swept whenever it has doubled, so that a creation stays cheap on the average.
@@ -78,7 +87,7 @@ std::shared_ptr<Vm> Engine::place(std::unique_ptr<GuestMemory> memory) {
     }
     vms_.emplace(vm->id(), vm);
   }
-  vm->post_create();
+  vm->post_create(std::move(snapshot));
   return vm;
 }
 
@@ -105,6 +114,7 @@ void Engine::run_stop() {
       if (const auto vm = weak.lock()) reaper_.free(vm->release(), Completion{});
   }
   reaper_.stop();
+  recycled_.clear();
   completions_.push({nullptr, OpKind::EngineClosed, ErrorCode::None, 0, {}, nullptr, 0});
 }
 

@@ -13,6 +13,7 @@
 #include "completion.hpp"
 #include "inlet.hpp"
 #include "reaper.hpp"
+#include "recycled_vms.hpp"
 #include "shell_pool.hpp"
 #include "slot.hpp"
 #include "thread_role.hpp"
@@ -25,6 +26,8 @@ struct EngineOptions {
   uint32_t slots = 1;
   /** VM shells made ahead: 0 to 64. */
   uint32_t spare_shells = 2;
+  /** Closed VMs kept clean for the next sandbox of their image: 0 to 64. */
+  uint32_t recycled_vms = 0;
   /** The kick signal is SIGRTMIN + this. */
   int signal_offset = 0;
   /** A descriptor of /dev/kvm that was opened before, which the engine closes; -1: it opens the device itself. */
@@ -63,6 +66,7 @@ class Engine {
 
   CompletionList& completions() noexcept { return completions_; }
   OutRip out_rip() const noexcept { return out_rip_; }
+  RecycledVms::Counts recycled() const { return recycled_.counts(); }
 
   /** Cancels all runs, ends all threads, frees all VMs, then completes with EngineClosed. Idempotent. */
   void begin_stop();
@@ -70,13 +74,16 @@ class Engine {
   void finish_stop();
 
  private:
-  std::shared_ptr<Vm> place(std::unique_ptr<GuestMemory> memory);
+  const std::shared_ptr<Slot>& idlest_slot();
+  std::shared_ptr<Vm> place(const std::shared_ptr<Slot>& slot, VmBody body,
+                            std::shared_ptr<const Snapshot> snapshot = nullptr);
   void run_stop();
 
   const std::unique_ptr<Backend> backend_;
   const int kick_signal_;
   const OutRip out_rip_;
   CompletionList completions_;
+  RecycledVms recycled_;
   Reaper reaper_;
   ShellPool shells_;
   std::vector<std::shared_ptr<Slot>> slots_;

@@ -6,8 +6,8 @@
 
 namespace mayfly {
 
-Reaper::Reaper(CompletionList& completions, ThreadHook hook)
-    : completions_(completions), thread_ready_(std::move(hook)), thread_([this] { main(); }) {}
+Reaper::Reaper(CompletionList& completions, RecycledVms& recycled, ThreadHook hook)
+    : completions_(completions), recycled_(recycled), thread_ready_(std::move(hook)), thread_([this] { main(); }) {}
 
 void Reaper::free(VmBody body, Completion completion) {
   {
@@ -35,7 +35,9 @@ void Reaper::main() {
     if (queue_.empty()) return;
     Item item = std::move(queue_.front());
     queue_.pop_front();
+    const bool keep = !stopping_;
     lock.unlock();
+    if (keep) item.body = recycled_.put(std::move(item.body));
     item.body = VmBody{};
     if (item.completion.vm != nullptr) completions_.push(std::move(item.completion));
     item.completion = Completion{};

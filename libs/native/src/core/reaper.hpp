@@ -6,18 +6,20 @@
 #include <thread>
 
 #include "completion.hpp"
+#include "recycled_vms.hpp"
 #include "thread_role.hpp"
 #include "vm.hpp"
 
 namespace mayfly {
 
 /**
- * Frees VMs on a thread of its own: destroying one costs the kernel half a millisecond and more, which no call
- * should wait for.
+ * Cleans or frees VMs on a thread of its own: destroying one costs the kernel half a millisecond and more, which no
+ * call should wait for.
  */
 class Reaper {
  public:
-  explicit Reaper(CompletionList& completions, ThreadHook hook = {});
+  /** VMs go to `recycled` first, and are freed when it does not keep them. */
+  Reaper(CompletionList& completions, RecycledVms& recycled, ThreadHook hook = {});
   ~Reaper() { stop(); }
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;
@@ -35,6 +37,7 @@ class Reaper {
   void main();
 
   CompletionList& completions_;
+  RecycledVms& recycled_;
   const ThreadHook thread_ready_;
   std::mutex mutex_;
   std::condition_variable changed_;

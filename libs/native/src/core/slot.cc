@@ -192,6 +192,7 @@ void Slot::execute(Job job, const SlotTools& tools) {
 }
 
 Completion Slot::create(const Job& job) {
+  if (job.vm->has_shell()) return job.vm->create_recycled(job.snapshot);
   std::unique_ptr<Shell> shell;
   try {
     shell = services_.shells.take();

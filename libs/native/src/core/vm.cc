@@ -14,12 +14,12 @@ constexpr uint64_t kMaxDeadlineUs = 86'400'000'000;
 
 }  // namespace
 
-Vm::Vm(uint32_t id, std::shared_ptr<Slot> slot, std::unique_ptr<GuestMemory> memory)
+Vm::Vm(uint32_t id, std::shared_ptr<Slot> slot, VmBody body)
     : id_(id),
       slot_(std::move(slot)),
-      plan_(memory->shared_plan()),
+      plan_(body.memory->shared_plan()),
       interrupt_(std::make_shared<Interrupt>(slot_->kick_target(), slot_)) {
-  body_.memory = std::move(memory);
+  body_ = std::move(body);
   block_ = std::make_unique<VmBlock>(*plan_);
   slot_->adopt();
 }
@@ -40,9 +40,9 @@ void Vm::require_created() const {
   if (failed_) throw KvmError(ErrorCode::Hypervisor, "the VM had a host fault before; it can only be closed");
 }
 
-void Vm::post_create() {
+void Vm::post_create(std::shared_ptr<const Snapshot> snapshot) {
   require_idle();
-  slot_->post({shared_from_this(), OpKind::Create, nullptr});
+  slot_->post({shared_from_this(), OpKind::Create, std::move(snapshot)});
   busy_ = true;
 }
 
@@ -218,6 +218,10 @@ Completion Vm::create(std::unique_ptr<Shell> shell) {
     body_.memory->attach(body_.shell->monitor());
     if (const auto& base = body_.memory->base()) adopt_vcpu(base->vcpu());
   });
+}
+
+Completion Vm::create_recycled(std::shared_ptr<const Snapshot> snapshot) {
+  return guarded(OpKind::Create, [&](Completion&) { start_as(std::move(snapshot)); });
 }
 
 Completion Vm::run(const SlotTools& tools) {
@@ -427,10 +431,12 @@ Completion Vm::compare() {
 }
 
 Completion Vm::restore(std::shared_ptr<const Snapshot> snapshot) {
-  return guarded(OpKind::Restore, [&](Completion&) {
-    body_.memory->restore_to(snapshot);
-    adopt_vcpu(snapshot->vcpu());
-  });
+  return guarded(OpKind::Restore, [&](Completion&) { start_as(std::move(snapshot)); });
+}
+
+void Vm::start_as(std::shared_ptr<const Snapshot> snapshot) {
+  body_.memory->restore_to(snapshot);
+  adopt_vcpu(snapshot->vcpu());
 }
 
 void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
@@ -454,6 +460,7 @@ Completion Vm::get_state() {
 
 Completion Vm::set_state() {
   return guarded(OpKind::SetState, [&](Completion&) {
+    state_set_ = true;
     settle_vcpu();
     VcpuAccess access(body_.shell->vm(), virtual_cpu_, plan_->ring0());
     switch (state_kind_) {
@@ -482,6 +489,10 @@ Completion Vm::set_regions() {
 
 VmBody Vm::release() noexcept {
   interrupt_->drop();
+  const bool ready = body_.shell != nullptr && body_.memory->base() != nullptr;
+  if (ready && !failed_ && !access_pending_ && !state_set_ &&
+      body_.memory->regions() == body_.memory->base()->vcpu().regions)
+    body_.recyclable_on = slot_->index();
   return std::move(body_);
 }
 

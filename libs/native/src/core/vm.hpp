@@ -6,23 +6,16 @@
 
 #include "completion.hpp"
 #include "dirty_decay.hpp"
-#include "guest_memory.hpp"
 #include "guest_run.hpp"
 #include "interrupt.hpp"
-#include "shell.hpp"
 #include "untouched.hpp"
 #include "vcpu_access.hpp"
 #include "vm_block.hpp"
+#include "vm_body.hpp"
 
 namespace mayfly {
 
 class Slot;
-
-/** What a VM owns of the host, freed together off the hot path. Destruction order: the shell goes first. */
-struct VmBody {
-  std::unique_ptr<GuestMemory> memory;
-  std::unique_ptr<Shell> shell;
-};
 
 /** What the slot's thread lends to an operation. */
 struct SlotTools {
@@ -40,7 +33,8 @@ struct SlotTools {
  */
 class Vm : public std::enable_shared_from_this<Vm> {
  public:
-  Vm(uint32_t id, std::shared_ptr<Slot> slot, std::unique_ptr<GuestMemory> memory);
+  /** `body`: memory of a new guest, or all of one that was recycled for the snapshot that its creation is posted with. */
+  Vm(uint32_t id, std::shared_ptr<Slot> slot, VmBody body);
   Vm(const Vm&) = delete;
   Vm& operator=(const Vm&) = delete;
   ~Vm();
@@ -53,7 +47,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
   const std::shared_ptr<Interrupt>& interrupt() const noexcept { return interrupt_; }
 
   // Caller's thread. All throw KvmError (Busy, Closed, DriverClosed).
-  void post_create();
+  /** `snapshot`: what a recycled VM starts as; absent for a new one, whose memory knows. */
+  void post_create(std::shared_ptr<const Snapshot> snapshot = nullptr);
   /** A request block with its writes (blocks.hpp). @throws also Request, Range. */
   void post_run(std::span<const uint8_t> request);
   void post_snapshot();
@@ -96,6 +91,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
 
   // Slot's thread.
   Completion create(std::unique_ptr<Shell> shell);
+  /** Instead of `create`: the body was recycled. */
+  Completion create_recycled(std::shared_ptr<const Snapshot> snapshot);
+  bool has_shell() const noexcept { return body_.shell != nullptr; }
   Completion run(const SlotTools& tools);
   Completion take_snapshot();
   /** The warm snapshot; none in the completion when the guest did anything else first. */
@@ -126,6 +124,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   /** Takes back what the guest's own page tables were given; written pages are noted. */
   void take_given_pages();
   void apply_regions(const Regions& regions);
+  void start_as(std::shared_ptr<const Snapshot> snapshot);
   void complete_access();
   /** Afterwards the vCPU itself holds the guest's state, with nothing half done, and `registers_` are the guest's. */
   void settle_vcpu();
@@ -172,6 +171,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
   StateKind state_kind_ = StateKind::General;
   std::vector<uint8_t> state_;  // to set
   Regions wanted_regions_;
+  // Its caller has set registers: what they did to the vCPU may outlast an entry.
+  bool state_set_ = false;
   // A host fault left the VM in a state that nobody can vouch for: it only closes.
   bool failed_ = false;
 };

@@ -46,7 +46,7 @@ constexpr ListedCall kCalls[] = {
     CALL(ftruncate, Check::None, kSlot),
     CALL(pwrite64, Check::None, kSlot),
     CALL(fcntl, Check::Fcntl, kSlot),
-    CALL(mincore, Check::None, kSlot),
+    CALL(mincore, Check::None, kSlot | kReaper),
     // The control socket: descriptors that the worker sends, and its end.
     CALL(recvmsg, Check::None, kControl),
     CALL(exit_group, Check::None, kAll),

@@ -36,6 +36,7 @@ export const nativeRows: Benchmark = {
     'two-threads',
     'two-threads-bare',
     'cold-call',
+    'cold-call-recycled',
     'first-call',
     'kill',
     'parked-sandbox',

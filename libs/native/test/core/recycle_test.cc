@@ -1,0 +1,164 @@
+#include <cstring>
+
+#include "guest.hpp"
+#include "harness.hpp"
+#include "kvm_backend.hpp"
+#include "recycled_vms.hpp"
+
+using namespace mayfly;
+using namespace mayfly::test;
+
+// Counts in memory, leaves a mark in every kind of register that it can, halts.
+GUEST(count_and_mark,
+      "mov $0x200000, %eax; incq (%rax); mov (%rax), %rbx; mov $0x5a5a5a5a, %ecx; movd %ecx, %xmm7; wrfsbase %rax; std; hlt")
+// Reports what it finds in RBX, XMM7, FS base and flags, halts.
+GUEST(report,
+      "test %rdi, %rdi; jz 1f; mov $0x200000, %eax; mov %rbx, 8(%rax); movd %xmm7, 16(%rax); rdfsbase %rcx;"
+      "mov %rcx, 24(%rax); pushfq; pop %rcx; mov %rcx, 32(%rax); hlt;"
+      "1: mov $0x200000, %eax; incq (%rax); mov $0x5a, %ebx; movd %ebx, %xmm7; wrfsbase %rax; std; hlt")
+GUEST(spin_here, "1: jmp 1b")
+GUEST(read_port, "in $0x60, %al; hlt")
+
+namespace {
+
+const EngineOptions kKeepTwo{.recycled_vms = 2};
+
+struct Image {
+  std::shared_ptr<Vm> vm;
+  std::shared_ptr<const Snapshot> snapshot;
+};
+
+Image image_of(SyncClient& client, std::span<const uint8_t> code) {
+  auto vm = make_vm(client, code);
+  auto snapshot = client.snapshot(*vm);
+  return {std::move(vm), std::move(snapshot)};
+}
+
+/** A guest's memory and shell that never ran, at their snapshot. */
+VmBody body_of(Backend& backend, uint64_t data_pages = 1) {
+  auto plan = Plan::create(kData + data_pages * kPageBytes,
+                           {{kData, data_pages * kPageBytes, rights::kRead | rights::kWrite}}, {});
+  VmBody body{std::make_unique<GuestMemory>(plan), std::make_unique<Shell>(backend), 0};
+  body.shell->bind(*plan, body.memory->data());
+  body.memory->attach(body.shell->monitor());
+  body.memory->set_base(Snapshot::take(plan, body.memory->data(), body.memory->nonzero_candidates(), {}));
+  return body;
+}
+
+}  // namespace
+
+TEST("a VM that was closed serves the next sandbox of its image, which finds nothing of the last call") {
+  SyncClient client(kKeepTwo);
+  auto [first, snapshot] = image_of(client, report());
+  for (int round = 0; round < 3; round++) {
+    auto vm = client.create_vm(snapshot);
+    CHECK(enter(client, *vm, entry_with(0)).exit == ExitKind::Halt);
+    CHECK_EQ(read_u64(*vm, kData), 1u);
+    client.close(*vm);
+    auto next = client.create_vm(snapshot);
+    CHECK_EQ(read_u64(*next, kData), 0u);
+    CHECK(enter(client, *next, entry_with(1)).exit == ExitKind::Halt);
+    for (uint64_t at = 8; at < 32; at += 8) CHECK_EQ(read_u64(*next, kData + at), 0u);
+    CHECK_EQ(read_u64(*next, kData + 32) & 0x400, 0u);
+    client.close(*next);
+  }
+  CHECK_EQ(client.engine().recycled().reused, 5u);
+  CHECK_EQ(client.engine().recycled().unclean, 0u);
+}
+
+TEST("a recycled VM starts as the snapshot that was asked for, not as the one that it had") {
+  SyncClient client(kKeepTwo);
+  auto [vm, before] = image_of(client, count_and_mark());
+  enter(client, *vm);
+  const auto after = client.snapshot(*vm);
+  client.close(*vm);
+  for (const auto& [snapshot, count] : {std::pair(before, 0), std::pair(after, 1), std::pair(before, 0)}) {
+    auto next = client.create_vm(snapshot);
+    CHECK_EQ(read_u64(*next, kData), static_cast<uint64_t>(count));
+    enter(client, *next);
+    CHECK_EQ(read_u64(*next, kData), static_cast<uint64_t>(count) + 1);
+    CHECK_EQ(client.compare(*next), 0u);
+    client.close(*next);
+  }
+  CHECK_EQ(client.engine().recycled().reused, 3u);
+}
+
+TEST("a guest that was killed is recycled, with nothing of it pending") {
+  SyncClient client(kKeepTwo);
+  auto [vm, snapshot] = image_of(client, spin_here());
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call();
+  for (int round = 0; round < 20; round++) {
+    vm->post_run(request.bytes());
+    vm->interrupt()->kill();
+    CHECK(client.next().vm->answer().exit == ExitKind::Cancelled);
+    client.close(*vm);
+    vm = client.create_vm(snapshot);
+  }
+  CHECK_EQ(client.engine().recycled().reused, 20u);
+}
+
+TEST("an image of the same bytes and plan never gets the VM of another") {
+  SyncClient client(kKeepTwo);
+  auto one = image_of(client, count_and_mark());
+  auto other = image_of(client, count_and_mark());
+  client.close(*one.vm);
+  client.close(*client.create_vm(other.snapshot));
+  CHECK_EQ(client.engine().recycled().reused, 0u);
+  client.close(*client.create_vm(one.snapshot));
+  CHECK_EQ(client.engine().recycled().reused, 1u);
+}
+
+TEST("a VM without a snapshot, in the middle of an access, or whose registers were set is not kept") {
+  SyncClient client(kKeepTwo);
+  client.close(*make_vm(client, count_and_mark()));
+  auto reading = image_of(client, read_port());
+  CHECK(enter(client, *reading.vm).exit == ExitKind::IoIn);
+  client.close(*reading.vm);
+  auto set = image_of(client, count_and_mark());
+  set.vm->post_get_state(StateKind::Special);
+  const std::vector<uint8_t> state = client.next().state;
+  set.vm->post_set_state(StateKind::Special, state);
+  CHECK(client.next().status == ErrorCode::None);
+  client.close(*set.vm);
+  CHECK_EQ(client.engine().recycled().kept, 0u);
+}
+
+TEST("a VM whose memory differs after its restore is not kept") {
+  const auto backend = open_kvm_backend();
+  RecycledVms recycled(2);
+  VmBody body = body_of(*backend);
+  body.memory->data()[kData + 17] = 1;  // a store that no dirty bit tells of
+  const Plan& plan = body.memory->plan();
+  CHECK(recycled.put(std::move(body)).shell != nullptr);
+  CHECK(recycled.take(plan, 0).shell == nullptr);
+  CHECK_EQ(recycled.counts().unclean, 1u);
+}
+
+TEST("a VM stays with its slot") {
+  const auto backend = open_kvm_backend();
+  RecycledVms recycled(2);
+  VmBody body = body_of(*backend);
+  const auto plan = body.memory->shared_plan();
+  CHECK(recycled.put(std::move(body)).shell == nullptr);
+  CHECK(recycled.take(*plan, 1).shell == nullptr);
+  CHECK(recycled.take(*plan, 0).shell != nullptr);
+  CHECK(recycled.take(*plan, 0).shell == nullptr);
+}
+
+TEST("VMs are kept within a count and a size; the one kept longest makes room") {
+  const auto backend = open_kvm_backend();
+  RecycledVms recycled(2);
+  std::vector<std::shared_ptr<const Plan>> plans;
+  for (int i = 0; i < 3; i++) {
+    VmBody body = body_of(*backend);
+    plans.push_back(body.memory->shared_plan());
+    const VmBody freed = recycled.put(std::move(body));
+    CHECK((freed.shell != nullptr) == (i == 2));
+    if (i == 2) CHECK(&freed.memory->plan() == plans[0].get());
+  }
+  VmBody large = body_of(*backend, RecycledVms::kMaxBytes / kPageBytes);
+  CHECK(recycled.put(std::move(large)).shell != nullptr);
+  CHECK(recycled.take(*plans[1], 0).shell != nullptr);
+  CHECK(recycled.take(*plans[2], 0).shell != nullptr);
+}
