@@ -89,7 +89,7 @@ describe('loadSandbox refuses', () => {
     ['an init timeout of 0', { initTimeoutMs: 0 }],
     ['an init timeout of NaN', { initTimeoutMs: Number.NaN }],
     ['a heap of text', { memory: { heapBytes: '1' } }],
-    ['a heap of 513 MiB', { memory: { heapBytes: 513 << 20 } }],
+    ['a heap of 1025 MiB', { memory: { heapBytes: 1025 << 20 } }],
   ])('%s', async (_label, options) => {
     await expect(loadSandbox(driver, bytes, options as SandboxOptions)).rejects.toThrow(
       code('MAYFLY_ERR_SANDBOX_OPTIONS'),

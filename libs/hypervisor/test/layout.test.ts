@@ -118,8 +118,9 @@ describe('resolveMemory', () => {
     },
   );
 
-  test.each(names)('refuses %s above its limit', (name) => {
-    expect(() => resolveMemory({ [name]: LIMITS[name] + 1 })).toThrow(
+  test.each(names)('takes %s up to 1 GiB, and no more', (name) => {
+    expect(resolveMemory({ [name]: LIMITS.guestMemoryBytes })[name]).toBe(LIMITS.guestMemoryBytes);
+    expect(() => resolveMemory({ [name]: LIMITS.guestMemoryBytes + 1 })).toThrow(
       expect.objectContaining({ code: 'MAYFLY_ERR_SANDBOX_OPTIONS' }),
     );
   });

@@ -93,7 +93,7 @@ class BackendVm {
   virtual SpecialRegisters special_registers() const = 0;
   /** x87 and SSE state (`kFxsaveBytes`). */
   virtual void fpu(std::span<uint8_t> image) = 0;
-  /** The rest of the extended state stays. @throws KvmError (Request) for reserved bits of MXCSR. */
+  /** The rest of the extended state stays. The caller has looked at the reserved bits of MXCSR. */
   virtual void set_fpu(std::span<const uint8_t> image) = 0;
 
   virtual void save(VcpuState& state) = 0;

@@ -3,9 +3,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backend_under_test.hpp"
 #include "guest.hpp"
 #include "harness.hpp"
-#include "kvm_backend.hpp"
 #include "probe.hpp"
 
 // Exits that a guest behind a sound monitor cannot cause: the tests break something beneath it first.
@@ -20,7 +20,7 @@ constexpr uint64_t kFirstTableOffset = 16 * kPageBytes;
 
 /** One VM run on the test's own thread. */
 struct Rig {
-  std::unique_ptr<Backend> backend = open_kvm_backend();
+  std::unique_ptr<Backend> backend = open_test_backend();
   GuestMemory memory{test_plan()};
   Shell shell{*backend};
   Outbox outbox;
@@ -118,7 +118,7 @@ TEST("a kick that arrives before an entry ends that entry") {
 }
 
 TEST("the probe finds this host's convention of RIP at an OUT") {
-  const auto backend = open_kvm_backend();
+  const auto backend = open_test_backend();
   const OutRip convention = probe_backend(*backend);
   CHECK(convention == OutRip::AtInstruction || convention == OutRip::AfterInstruction);
 }

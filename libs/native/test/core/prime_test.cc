@@ -1,8 +1,8 @@
 #include <thread>
 
+#include "backend_under_test.hpp"
 #include "guest.hpp"
 #include "harness.hpp"
-#include "kvm_backend.hpp"
 #include "shell.hpp"
 
 using namespace mayfly;
@@ -179,7 +179,7 @@ TEST("priming refuses ranges outside memory, none, too many, and a VM without a 
 }
 
 TEST("the comparison with the base finds a page that no dirty bit tells of") {
-  const auto backend = open_kvm_backend();
+  const auto backend = open_test_backend();
   const auto plan = test_plan();
   GuestMemory memory(plan);
   Shell shell(*backend);
