@@ -118,7 +118,7 @@ int outside(bool hold, uid_t uid_base) {
 }
 
 int print_lists() {
-  for (const ListedCall& call : listed_calls()) std::printf("call %s\n", call.name);
+  for (const ListedCall& call : listed_calls()) std::printf("call %s %u\n", call.name, call.number);
   for (const ListedIoctl& item : listed_ioctls()) std::printf("ioctl %s 0x%08x\n", item.name, item.number);
   return kTold;
 }

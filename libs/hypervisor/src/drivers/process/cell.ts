@@ -474,7 +474,7 @@ export class Cell {
   }
 
   #onLog(): void {
-    const chunk = new Uint8Array(this.#logBytes < MOST_LOG_BYTES ? LOG_CHUNK_BYTES : 0);
+    const chunk = new Uint8Array(Math.min(LOG_CHUNK_BYTES, MOST_LOG_BYTES - this.#logBytes));
     const length = this.native.readLog(chunk);
     if (length === 0) return;
     this.#logBytes += length;
