@@ -1,5 +1,6 @@
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
+import { execFile } from 'node:child_process';
+import { type AddressInfo, createServer } from 'node:net';
+import { promisify } from 'node:util';
 import {
   HistogramInstrument,
   MetricsServer,
@@ -177,12 +178,29 @@ describe('metrics', () => {
 });
 
 describe('without a collector', () => {
-  test('nothing is exported and nothing of the SDK is there', async () => {
+  test('nothing is exported', async () => {
     const telemetry = await start({ OTEL_SDK_DISABLED: 'true' });
     expect(telemetry.tracing).toBeUndefined();
     expect(telemetry.exportLog).toBeUndefined();
     await telemetry.shutdown(10);
     expect(collector.contentTypes.size).toBe(0);
+  });
+
+  test.each([
+    ['loaded for an endpoint', true],
+    ['not loaded without one', false],
+  ])('the SDK is %s', async (_when, isLoaded) => {
+    const env = isLoaded ? { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' } : {};
+    const script = `
+      import { createRequire } from 'node:module';
+      import { readTelemetrySettings, startTelemetry } from '@mayfly/telemetry';
+      const settings = readTelemetrySettings(${JSON.stringify(env)}, 1000, []);
+      await startTelemetry({ process: 'worker', instanceId: 'w', version: '1', settings, onProblem() {} });
+      const loaded = Object.keys(createRequire('/')('node:module')._cache);
+      console.log(loaded.filter((file) => file.includes('@opentelemetry')).length);
+      process.exit(0);`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+    expect(Number(stdout) > 0).toBe(isLoaded);
   });
 
   test('that answers, what does not fit the queue is dropped and counted, and the end does not wait', async () => {
