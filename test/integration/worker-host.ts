@@ -71,9 +71,10 @@ export class WorkerHost {
     return worker;
   }
 
-  /** A worker process, not waited for. */
-  spawnWorker(env: Record<string, string>): WorkerProcess {
-    const child = spawn(process.execPath, [path.join(root, 'apps/worker/dist/main.js')], {
+  /** A worker process, not waited for. `under`: a command that runs it. */
+  spawnWorker(env: Record<string, string>, under: readonly string[] = []): WorkerProcess {
+    const [command, ...words] = [...under, process.execPath, path.join(root, 'apps/worker/dist/main.js')];
+    const child = spawn(command as string, words, {
       env: {
         PATH: process.env['PATH'] ?? '',
         MAYFLY_REDIS_URL: this.server.url,

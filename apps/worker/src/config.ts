@@ -37,6 +37,8 @@ export interface WorkerConfig {
   readonly spareCells: number;
   readonly maxCells: number;
   readonly cellIdleMs: number;
+  /** Whether cells may serve without all of their jail. */
+  readonly allowIncompleteJail: 'yes' | 'no';
   readonly logLevel: LogLevel;
   /** Where `/metrics` is served. */
   readonly metricsHost: string;
@@ -123,6 +125,11 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
     variable: 'MAYFLY_WORKER_CELL_IDLE_MS',
     parse: integer(1_000, 86_400_000),
     fallback: () => 900_000,
+  },
+  allowIncompleteJail: {
+    variable: 'MAYFLY_WORKER_ALLOW_INCOMPLETE_JAIL',
+    parse: oneOf(['yes', 'no']),
+    fallback: () => 'no',
   },
   logLevel: { variable: 'MAYFLY_WORKER_LOG_LEVEL', parse: oneOf(LOG_LEVELS), fallback: () => 'info' },
   metricsHost: {

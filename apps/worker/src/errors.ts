@@ -53,6 +53,13 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'This worker serves another tenant only',
   },
+  MAYFLY_ERR_JAIL_INCOMPLETE: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'This host does not allow what separates tenants',
+  },
   MAYFLY_ERR_POOL_CLOSED: {
     status: 503,
     fault: 'host',

@@ -7,6 +7,7 @@ export * from './driver.js';
 export { createKvmDriver } from './drivers/kvm.js';
 export {
   createProcessDriver,
+  type JailReport,
   type ProcessDriver,
   type ProcessDriverOptions,
   spawnCell,

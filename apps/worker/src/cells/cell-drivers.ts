@@ -1,10 +1,12 @@
-import type { ProcessDriver } from '@mayfly/hypervisor';
+import type { JailReport, ProcessDriver } from '@mayfly/hypervisor';
 import { workerError } from '../errors.js';
 import type { TenantDriver, TenantDrivers } from './tenant-drivers.js';
 
 export interface CellDriversOptions {
   /** Starts a cell that no tenant has yet. */
   readonly spawn: () => ProcessDriver;
+  /** Throws what keeps a cell with such a jail from serving. */
+  readonly requireJail: (report: JailReport) => void;
   /** Cells made ahead. */
   readonly spareCells: number;
   /** Cells that have a tenant. */
@@ -48,12 +50,16 @@ export class CellDrivers implements TenantDrivers {
     this.#timer.unref();
   }
 
-  /** Shows that cells can run here. @throws MAYFLY_ERR_NO_HYPERVISOR, MAYFLY_ERR_CELL_START */
-  async start(): Promise<void> {
+  /**
+   * Shows that cells can run here, and how they are jailed.
+   * @throws MAYFLY_ERR_NO_HYPERVISOR, MAYFLY_ERR_CELL_START, and what `requireJail` does
+   */
+  async start(): Promise<JailReport> {
     const first = this.#spawn();
-    await first.ready();
+    const report = await this.#jailed(first);
     this.#blanks.push(first);
     this.#fill();
+    return report;
   }
 
   driverOf(tenant: string): Promise<TenantDriver> {
@@ -114,7 +120,7 @@ export class CellDrivers implements TenantDrivers {
       const driver = blank ?? this.#spawn();
       this.#fill();
       try {
-        await driver.ready();
+        await this.#jailed(driver);
         if (driver.ended === undefined) {
           driver.bind();
           return driver;
@@ -123,6 +129,19 @@ export class CellDrivers implements TenantDrivers {
         if (blank === undefined) throw error;
       }
     }
+  }
+
+  /** Waits for its report; a cell whose jail does not do is ended. */
+  async #jailed(driver: ProcessDriver): Promise<JailReport> {
+    await driver.ready();
+    const report = driver.jail as JailReport;
+    try {
+      this.#options.requireJail(report);
+    } catch (error) {
+      this.#end(driver);
+      throw error;
+    }
+    return report;
   }
 
   #spawn(): ProcessDriver {

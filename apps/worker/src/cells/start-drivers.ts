@@ -2,6 +2,7 @@ import { createKvmDriver, spawnCell } from '@mayfly/hypervisor';
 import type { WorkerConfig } from '../config.js';
 import type { Logger } from '../worker.js';
 import { CellDrivers } from './cell-drivers.js';
+import { missingLayers, requireJail } from './jail-policy.js';
 import { type TenantDrivers, ThreadDrivers } from './tenant-drivers.js';
 
 /** Sandboxes that are being closed, beyond those that the pool counts. */
@@ -11,7 +12,7 @@ const MOST_VMS = 4096;
 /**
  * What the configuration asks for, shown to work.
  * @param onGone images may have ended
- * @throws MAYFLY_ERR_NO_HYPERVISOR, MAYFLY_ERR_CELL_START
+ * @throws MAYFLY_ERR_NO_HYPERVISOR, MAYFLY_ERR_CELL_START, MAYFLY_ERR_JAIL_INCOMPLETE
  */
 export async function startDrivers(
   config: WorkerConfig,
@@ -29,6 +30,7 @@ export async function startDrivers(
     spareCells,
     maxCells,
     idleMs: cellIdleMs,
+    requireJail: (report) => requireJail(report, config.allowIncompleteJail === 'yes'),
     spawn: () => {
       const firstSlot = slots * cells;
       cells += 1;
@@ -41,6 +43,15 @@ export async function startDrivers(
       onGone();
     },
   });
-  await drivers.start();
+  try {
+    const report = await drivers.start();
+    const missing = missingLayers(report);
+    if (missing === '') logger.info({ layers: report.inPlace }, 'cells are jailed');
+    else
+      logger.warn({ missing, layers: report.inPlace }, 'this host does not allow all of the jail of cells');
+  } catch (error) {
+    await drivers.close();
+    throw error;
+  }
   return drivers;
 }

@@ -8,6 +8,8 @@ import { Cell } from './process/cell.js';
 import type { Outline } from './process/seat.js';
 import { closeSeat, ProcessVm, snapshotOf } from './process/vm.js';
 
+export type { JailReport };
+
 export interface ProcessDriverOptions {
   /** vCPU threads of the cell, and with them calls that run at once. @defaultValue the number of usable cores */
   readonly slots?: number;
