@@ -18,6 +18,7 @@ export interface NativeDriver {
   /**
    * @param regions address, length, rights of each, flat. @param output address and length; 0, 0 for none.
    * @param ring0TableBytes of a guest built for ring 0: bytes of its own page tables, from address 0.
+   * @param supervisor the guest runs in ring 0.
    */
   createVm(
     memoryBytes: number,
@@ -25,7 +26,8 @@ export interface NativeDriver {
     output: Float64Array,
     loadAddresses: Float64Array,
     load: readonly Uint8Array[],
-    ring0TableBytes?: number,
+    ring0TableBytes: number | undefined,
+    supervisor: boolean,
   ): NativeVm;
   createVmFromSnapshot(snapshot: NativeSnapshot): NativeVm;
   /** Writes records (`blocks.ts`) of ended operations, as many as fit. @returns how many. */

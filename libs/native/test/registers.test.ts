@@ -1,4 +1,10 @@
-import { createKvmDriver, type DriverVm, type HypervisorDriver } from '@mayfly/hypervisor';
+import {
+  createKvmDriver,
+  type DriverVm,
+  type HypervisorDriver,
+  initialSpecialRegisters,
+  type VmPlan,
+} from '@mayfly/hypervisor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CODE, call, entry, makeVm, noKvm, planOf, STACK_TOP } from './guest.js';
 
@@ -85,6 +91,49 @@ describe.skipIf(noKvm !== undefined)(
       expect((await vm.run({})).exit).toEqual({ kind: 'halt' });
       expect(await vm.fpu()).toEqual({ ...fpu, xmm, mxcsr: 0x3f80 });
       await vm.close();
+    });
+  },
+);
+
+describe.skipIf(noKvm !== undefined)(
+  `a KVM guest in ring 0${noKvm === undefined ? '' : ` (skipped: ${noKvm})`}`,
+  () => {
+    it('runs as supervisor of its VM, with paging or without', async () => {
+      const driver = await createKvmDriver();
+      const plan: VmPlan = {
+        memoryBytes: 0x10000,
+        regions: [
+          { address: 0, lengthBytes: 0x4000, rights: 3 },
+          { address: 0x8000, lengthBytes: 0x1000, rights: 7 },
+        ],
+        load: [
+          { address: 0, bytes: Uint8Array.of(3, 0x10) },
+          { address: 0x1000, bytes: Uint8Array.of(3, 0x20) },
+          { address: 0x2000, bytes: Uint8Array.of(0x83) }, // one page of 2 MiB, identity
+          { address: 0x8000, bytes: Uint8Array.of(0xb0, 0x42, 0xe6, 0x65, 0xf4) }, // mov $0x42, %al; out %al, $0x65; hlt
+        ],
+        privilege: 'supervisor',
+      };
+      const vm = (await driver.createVm(plan)) as WholeVm;
+      const rip = 0x8000n;
+      expect(await vm.specialRegisters()).toEqual(initialSpecialRegisters({ paging: true }));
+      expect((await call(vm, { entry: { rip } })).exit).toMatchObject({ kind: 'io-out', value: 0x42 });
+      expect((await vm.run({})).exit).toEqual({ kind: 'halt' });
+      await vm.setSpecialRegisters(initialSpecialRegisters({ paging: false }));
+      expect((await call(vm, { entry: { rip } })).exit).toMatchObject({ kind: 'io-out', value: 0x42 });
+      expect((await vm.run({})).exit).toEqual({ kind: 'halt' });
+      const special = await vm.specialRegisters();
+      await expect(
+        vm.setSpecialRegisters({ ...special, cr0: 0x8000_0001n, efer: 0x100n }),
+      ).rejects.toMatchObject({
+        code: 'MAYFLY_ERR_VM_REQUEST',
+      });
+      await expect(
+        driver.createVm({ ...plan, regions: [], ring0: { pageTablesBytes: 0x4000 } }),
+      ).rejects.toMatchObject({
+        code: 'MAYFLY_ERR_VM_PLAN',
+      });
+      await driver.close();
     });
   },
 );

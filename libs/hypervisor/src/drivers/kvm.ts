@@ -314,8 +314,9 @@ class KvmDriver implements HypervisorDriver {
   }
 
   async createVm(plan: VmPlan): Promise<DriverVm> {
-    if (plan.privilege === 'supervisor')
-      throw hypervisorError('MAYFLY_ERR_VM_PLAN', 'privilege: this driver runs guests at CPL 3 only');
+    const { privilege = 'user' } = plan;
+    if (privilege !== 'user' && privilege !== 'supervisor')
+      throw hypervisorError('MAYFLY_ERR_VM_PLAN', 'privilege must be user or supervisor');
     const output = plan.outputBuffer ?? { address: 0, lengthBytes: 0 };
     const numbers = plan.regions.flatMap(({ address, lengthBytes, rights }) => [
       address,
@@ -337,6 +338,7 @@ class KvmDriver implements HypervisorDriver {
         Float64Array.from(plan.load, ({ address }) => address),
         plan.load.map(({ bytes }) => bytes),
         plan.ring0?.pageTablesBytes,
+        privilege === 'supervisor',
       ),
     );
     return this.#adopt(native, plan.memoryBytes);

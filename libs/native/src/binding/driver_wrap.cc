@@ -21,7 +21,7 @@ static_assert(kRecordBytes == 512);
 constexpr std::size_t kRegionNumbers = 3;
 
 std::shared_ptr<const Plan> read_plan(Napi::Env env, const Napi::Value& memory_bytes, const Napi::Value& regions,
-                                      const Napi::Value& output, const Napi::Value& ring0_table_bytes) {
+                                      const Napi::Value& output, const Napi::Value& ring0_table_bytes, bool supervisor) {
   const std::span<const double> numbers = to_doubles(regions);
   const std::span<const double> place = to_doubles(output);
   if (numbers.size() % kRegionNumbers != 0 || place.size() != 2) refuse(env, "malformed plan numbers");
@@ -33,7 +33,8 @@ std::shared_ptr<const Plan> read_plan(Napi::Env env, const Napi::Value& memory_b
   }
   std::optional<uint64_t> tables;
   if (!ring0_table_bytes.IsUndefined()) tables = to_u64(ring0_table_bytes);
-  return Plan::create(to_u64(memory_bytes), std::move(list), {to_u64(env, place[0]), to_u64(env, place[1])}, tables);
+  return Plan::create(to_u64(memory_bytes), std::move(list), {to_u64(env, place[0]), to_u64(env, place[1])}, tables,
+                      supervisor);
 }
 
 }  // namespace
@@ -101,7 +102,7 @@ Napi::Value DriverWrap::create_vm(const Napi::CallbackInfo& info) {
   const auto arrays = info[4].As<Napi::Array>();
   if (arrays.Length() != addresses.size()) refuse(env, "one address for each array of bytes");
   return translated(env, [&]() -> Napi::Value {
-    const auto plan = read_plan(env, info[0], info[1], info[2], info[5]);
+    const auto plan = read_plan(env, info[0], info[1], info[2], info[5], info[6].ToBoolean());
     std::vector<Engine::Load> load;
     for (uint32_t i = 0; i < arrays.Length(); i++)
       load.push_back({to_u64(env, addresses[i]), to_bytes(arrays.Get(i))});

@@ -89,6 +89,16 @@ class BackendVm {
   /** The continuation that was prepared starts without an exception that an interrupted run left pending. */
   virtual void drop_events() = 0;
 
+  /**
+   * Ring 0 of the VM is the guest's from now on: it starts in the registers of guest-abi 4.1, MSRs are denied, and entries
+   * and continuations leave special registers alone. Once, before the first run. @throws KvmError
+   */
+  virtual void become_supervisor() = 0;
+  /** For a supervisor. @throws KvmError (Request) what the CPU does not take; nothing is changed then. */
+  virtual void set_special_registers(const SpecialRegisters& registers) = 0;
+  /** x87, SSE and AVX state as at power-on. */
+  virtual void reset_extended() = 0;
+
   /** As the guest has them at the last exit, or as they were set since: never the monitor's code or stack segment. */
   virtual SpecialRegisters special_registers() const = 0;
   /** x87 and SSE state (`kFxsaveBytes`). */

@@ -49,6 +49,7 @@ void GuestMemory::read_physical(uint64_t address, std::span<uint8_t> bytes) cons
 }
 
 RestoreResult GuestMemory::restore() noexcept {
+  if (plan_->supervisor()) return copy_all(*base_);
   RestoreResult result;
   monitor_->collect_dirty();
   monitor_->for_each_dirty([&](uint64_t page) {
@@ -60,16 +61,21 @@ RestoreResult GuestMemory::restore() noexcept {
 
 RestoreResult GuestMemory::restore_to(std::shared_ptr<const Snapshot> snapshot) noexcept {
   if (snapshot == base_) return restore();
-  RestoreResult result;
   // Dirty bits stay as they are: a superset of what will differ from the new base, which is all they promise.
+  const RestoreResult result = copy_all(*snapshot);
+  base_ = std::move(snapshot);
+  return result;
+}
+
+RestoreResult GuestMemory::copy_all(const Snapshot& snapshot) noexcept {
+  RestoreResult result;
   const std::vector<uint64_t> candidates = nonzero_candidates();
   for (uint64_t page = 0; page < plan_->pages(); page++) {
     const bool may_hold_data = ((candidates[page / 64] >> (page % 64)) & 1) != 0;
-    if (!may_hold_data && !snapshot->has_page(page)) continue;
-    snapshot->copy_page(page, memory_.data() + page * kPageBytes);
+    if (!may_hold_data && !snapshot.has_page(page)) continue;
+    snapshot.copy_page(page, memory_.data() + page * kPageBytes);
     result.pages++;
   }
-  base_ = std::move(snapshot);
   return result;
 }
 
@@ -88,6 +94,14 @@ uint64_t GuestMemory::count_differences() const {
 std::vector<uint64_t> GuestMemory::nonzero_candidates() const {
   std::vector<uint64_t> bits =
       base_ != nullptr ? base_->page_bits() : std::vector<uint64_t>((plan_->pages() + 63) / 64, 0);
+  if (plan_->supervisor()) {
+    // The guest's own page tables tell nothing: whatever is in memory may have been written.
+    std::vector<unsigned char> resident(plan_->pages());
+    const bool known = ::mincore(memory_.data(), plan_->memory_bytes(), resident.data()) == 0;
+    for (uint64_t page = 0; page < plan_->pages(); page++)
+      if (!known || (resident[page] & 1) != 0) bits[page / 64] |= uint64_t{1} << (page % 64);
+    return bits;
+  }
   monitor_->collect_dirty();
   monitor_->for_each_dirty([&](uint64_t page) { bits[page / 64] |= uint64_t{1} << (page % 64); });
   return bits;

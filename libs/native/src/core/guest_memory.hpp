@@ -72,6 +72,8 @@ class GuestMemory {
   void set_base(std::shared_ptr<const Snapshot> snapshot) noexcept;
 
  private:
+  RestoreResult copy_all(const Snapshot& snapshot) noexcept;
+
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<const Snapshot> base_;
   Mapping memory_;

@@ -90,12 +90,17 @@ bool GuestRun::stopped() {
   if (!killed && flags == 0) return false;
   answer_.exit = ExitKind::Cancelled;
   answer_.flags = killed ? 0 : flags;
-  if (entered_) answer_.registers = parts_.shell.monitor().behind_stub(parts_.shell.vm().registers());
+  if (entered_) {
+    answer_.registers = parts_.shell.vm().registers();
+    if (!parts_.memory.plan().supervisor())
+      answer_.registers = parts_.shell.monitor().behind_stub(answer_.registers);
+  }
   return true;
 }
 
 GuestRun::Next GuestRun::handle(const ExitInfo& exit) {
-  if (exit.kind == BackendExit::IoOut && exit.privilege_level != 3) return handle_exception(exit);
+  const bool supervisor = parts_.memory.plan().supervisor();
+  if (!supervisor && exit.kind == BackendExit::IoOut && exit.privilege_level != 3) return handle_exception(exit);
   answer_.registers = parts_.shell.vm().registers();
   switch (exit.kind) {
     case BackendExit::IoOut:
@@ -117,6 +122,10 @@ GuestRun::Next GuestRun::handle(const ExitInfo& exit) {
       answer_.exit = ExitKind::Shutdown;
       return Next::Settle;
     case BackendExit::Halt:
+      if (supervisor) {
+        answer_.exit = ExitKind::Halt;
+        return Next::Settle;
+      }
       return settle_unknown("a hlt that did not fault");
     default:
       return settle_unknown(exit.reason.c_str());

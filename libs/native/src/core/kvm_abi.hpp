@@ -13,6 +13,7 @@ namespace mayfly::kvm_abi {
 inline constexpr unsigned long kGetSupportedCpuid = 0xC008AE05;
 inline constexpr unsigned long kSetCpuid2 = 0x4008AE90;
 inline constexpr unsigned long kSetMsrs = 0x4008AE89;
+inline constexpr unsigned long kGetMsrs = 0xC008AE88;
 inline constexpr unsigned long kGetXsave = 0x9000AEA4;
 inline constexpr unsigned long kSetXsave = 0x5000AEA5;
 

@@ -50,6 +50,9 @@ constexpr uint64_t kLegacyComponents = 3;  // x87 and SSE
 constexpr std::size_t kLegacyBytes = 416;  // up to XMM15; software may use what is behind it in an image
 
 constexpr uint32_t kMsrLstar = 0xc0000082;
+constexpr uint32_t kMsrKernelGsBase = 0xc0000102;
+constexpr uint16_t kInitialFcw = 0x37f;
+constexpr uint32_t kInitialMxcsr = 0x1f80;
 
 // Linux selectors: natively read selectors are the host's on a paravirtual KVM, so both agree (kvm-facts C).
 constexpr uint16_t kUserCode = 0x33;
@@ -167,6 +170,57 @@ uint64_t read_tsc_offset(int vcpu) noexcept {
   return ::ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) == 0 ? offset : 0;
 }
 
+/** Where a guest of the reference starts with paging (guest-abi 4.1). */
+void fill_supervisor_registers(kvm_sregs& sregs) {
+  sregs.cr0 = 0x80050033;
+  sregs.cr4 = 0x620;
+  sregs.efer = 0xd01;
+  sregs.cs.type = 11;
+  sregs.cs.present = 1;
+  sregs.cs.s = 1;
+  sregs.cs.l = 1;
+  sregs.tr.limit = 0xffff;
+  sregs.tr.type = 11;
+  sregs.tr.present = 1;
+  for (kvm_segment* segment : {&sregs.ds, &sregs.es, &sregs.fs, &sregs.gs, &sregs.ss, &sregs.ldt}) segment->unusable = 1;
+}
+
+void put_segment(kvm_segment& to, const SegmentRegister& from) {
+  to.base = from.base;
+  to.limit = from.limit;
+  to.selector = from.selector;
+  to.type = from.type & 15;
+  to.present = from.present & 1;
+  to.dpl = from.privilege_level & 3;
+  to.db = from.default_big & 1;
+  to.s = from.code_or_data & 1;
+  to.l = from.long_mode & 1;
+  to.g = from.granularity & 1;
+  to.avl = from.available & 1;
+  to.unusable = to.present == 0;
+}
+
+void put_special_registers(kvm_sregs& to, const SpecialRegisters& from) {
+  put_segment(to.cs, from.cs);
+  put_segment(to.ds, from.ds);
+  put_segment(to.es, from.es);
+  put_segment(to.fs, from.fs);
+  put_segment(to.gs, from.gs);
+  put_segment(to.ss, from.ss);
+  put_segment(to.tr, from.tr);
+  put_segment(to.ldt, from.ldt);
+  to.gdt.base = from.gdt.base;
+  to.gdt.limit = from.gdt.limit;
+  to.idt.base = from.idt.base;
+  to.idt.limit = from.idt.limit;
+  to.cr0 = from.cr0;
+  to.cr2 = from.cr2;
+  to.cr3 = from.cr3;
+  to.cr4 = from.cr4;
+  to.cr8 = from.cr8;
+  to.efer = from.efer;
+}
+
 SegmentRegister segment_of(const kvm_segment& from) {
   SegmentRegister to{};
   to.base = from.base;
@@ -220,13 +274,10 @@ class KvmVm final : public BackendVm {
     fill_special_registers(sregs_, tables, features);
     call(vcpu_.get(), KVM_SET_SREGS, &sregs_, "KVM_SET_SREGS");
     if (features.xcr0 != 0) {
-      kvm_xcrs xcrs{};
-      xcrs.nr_xcrs = 1;
-      xcrs.xcrs[0].value = features.xcr0;
-      call(vcpu_.get(), KVM_SET_XCRS, &xcrs, "KVM_SET_XCRS");
+      has_xcrs_ = true;
+      set_xcr0(features.xcr0);
     }
-    kvm_abi::OneMsr lstar{1, 0, {kMsrLstar, 0, tables.syscall_target}};
-    call(vcpu_.get(), kvm_abi::kSetMsrs, &lstar, "KVM_SET_MSRS");
+    set_msr(kMsrLstar, tables.syscall_target);
     call(vcpu_.get(), KVM_GET_VCPU_EVENTS, &events_, "KVM_GET_VCPU_EVENTS");
     tsc_offset_ = read_tsc_offset(vcpu_.get());
     run_->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
@@ -261,6 +312,11 @@ class KvmVm final : public BackendVm {
   }
 
   void set_entry(const GeneralRegisters& registers) override {
+    if (supervisor_) {
+      set_supervisor_registers(registers);
+      drop_events();
+      return;
+    }
     std::memcpy(&run_->s.regs.regs, &registers, sizeof registers);
     run_->s.regs.sregs = sregs_;
     run_->s.regs.events = events_;
@@ -268,6 +324,10 @@ class KvmVm final : public BackendVm {
   }
 
   void set_continue(const GeneralRegisters& registers) override {
+    if (supervisor_) {
+      set_supervisor_registers(registers);
+      return;
+    }
     registers_ = registers;
     std::memcpy(&run_->s.regs.regs, &registers, sizeof registers);
     run_->s.regs.sregs.cs = sregs_.cs;
@@ -345,6 +405,35 @@ class KvmVm final : public BackendVm {
     throw KvmError(ErrorCode::Hypervisor, "an interrupted access of the guest does not complete");
   }
 
+  void become_supervisor() override {
+    supervisor_ = true;
+    const uint64_t apic_base = sregs_.apic_base;
+    sregs_ = kvm_sregs{};
+    sregs_.apic_base = apic_base;
+    fill_supervisor_registers(sregs_);
+    call(vcpu_.get(), KVM_SET_SREGS, &sregs_, "KVM_SET_SREGS");
+    run_->s.regs.sregs = sregs_;
+    set_msr(kMsrLstar, 0);
+    deny_msrs();
+  }
+
+  void set_special_registers(const SpecialRegisters& registers) override {
+    kvm_sregs sregs = run_->s.regs.sregs;
+    put_special_registers(sregs, registers);
+    if (::ioctl(vcpu_.get(), KVM_SET_SREGS, &sregs) < 0) {
+      if (errno != EINVAL) throw KvmError::from_errno("KVM_SET_SREGS", errno);
+      throw KvmError(ErrorCode::Request, "the CPU does not take these special registers");
+    }
+    run_->s.regs.sregs = sregs;
+  }
+
+  void reset_extended() override {
+    kvm_abi::Xsave xsave{};
+    std::memcpy(&xsave.region[0], &kInitialFcw, sizeof kInitialFcw);
+    std::memcpy(&xsave.region[kMxcsrOffset / sizeof xsave.region[0]], &kInitialMxcsr, sizeof kInitialMxcsr);
+    call(vcpu_.get(), kvm_abi::kSetXsave, &xsave, "KVM_SET_XSAVE");
+  }
+
   void drop_events() override {
     run_->s.regs.events = events_;
     run_->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
@@ -352,8 +441,10 @@ class KvmVm final : public BackendVm {
 
   SpecialRegisters special_registers() const override {
     kvm_sregs sregs = run_->s.regs.sregs;
-    sregs.cs = sregs_.cs;
-    sregs.ss = sregs_.ss;
+    if (!supervisor_) {
+      sregs.cs = sregs_.cs;
+      sregs.ss = sregs_.ss;
+    }
     return special_registers_of(sregs);
   }
 
@@ -383,8 +474,11 @@ class KvmVm final : public BackendVm {
     call(vcpu_.get(), KVM_GET_REGS, &state.registers, "KVM_GET_REGS");
     call(vcpu_.get(), KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
     call(vcpu_.get(), kvm_abi::kGetXsave, &xsave, "KVM_GET_XSAVE");
-    state.opaque.resize(sizeof sregs);
-    std::memcpy(state.opaque.data(), &sregs, sizeof sregs);
+    SavedState saved{};
+    saved.sregs = sregs;
+    if (supervisor_) save_supervisor(saved);
+    state.opaque.resize(sizeof saved);
+    std::memcpy(state.opaque.data(), &saved, sizeof saved);
     state.extended.resize(sizeof xsave);
     std::memcpy(state.extended.data(), &xsave, sizeof xsave);
     // A component that the guest's XCR0 does not have would make its xrstor64 fault.
@@ -395,10 +489,13 @@ class KvmVm final : public BackendVm {
   }
 
   void load(const VcpuState& state, const GeneralRegisters& registers) override {
-    if (state.opaque.size() != sizeof(kvm_sregs))
-      throw KvmError(ErrorCode::Hypervisor, "a vCPU state of another backend");
+    SavedState saved;
+    if (state.opaque.size() != sizeof saved) throw KvmError(ErrorCode::Hypervisor, "a vCPU state of another backend");
+    std::memcpy(&saved, state.opaque.data(), sizeof saved);
     set_entry(registers);
-    std::memcpy(&run_->s.regs.sregs, state.opaque.data(), sizeof(kvm_sregs));
+    run_->s.regs.sregs = saved.sregs;
+    run_->kvm_dirty_regs = kSyncAll;
+    if (supervisor_) load_supervisor(saved);
   }
 
   void load_extended(const VcpuState& state) override {
@@ -414,6 +511,62 @@ class KvmVm final : public BackendVm {
   volatile uint8_t* kick_flag() noexcept override { return &run_->immediate_exit; }
 
  private:
+  /** What a snapshot keeps of a vCPU; all but the first only of one whose ring 0 is the guest's. */
+  struct SavedState {
+    kvm_sregs sregs;
+    kvm_debugregs debug;
+    uint64_t xcr0;
+    uint64_t kernel_gs_base;  // `swapgs` reaches it without wrmsr
+  };
+
+  void set_supervisor_registers(const GeneralRegisters& registers) {
+    registers_ = registers;
+    registers_.rflags |= rflags::kFixed;
+    std::memcpy(&run_->s.regs.regs, &registers_, sizeof registers_);
+    run_->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+  }
+
+  void save_supervisor(SavedState& saved) {
+    call(vcpu_.get(), KVM_GET_DEBUGREGS, &saved.debug, "KVM_GET_DEBUGREGS");
+    if (has_xcrs_) {
+      kvm_xcrs xcrs{};
+      call(vcpu_.get(), KVM_GET_XCRS, &xcrs, "KVM_GET_XCRS");
+      saved.xcr0 = xcrs.xcrs[0].value;
+    }
+    kvm_abi::OneMsr msr{1, 0, {kMsrKernelGsBase, 0, 0}};
+    call(vcpu_.get(), kvm_abi::kGetMsrs, &msr, "KVM_GET_MSRS");
+    saved.kernel_gs_base = msr.entry.data;
+  }
+
+  void load_supervisor(SavedState& saved) {
+    call(vcpu_.get(), KVM_SET_DEBUGREGS, &saved.debug, "KVM_SET_DEBUGREGS");
+    if (has_xcrs_) set_xcr0(saved.xcr0);
+    set_msr(kMsrKernelGsBase, saved.kernel_gs_base);
+  }
+
+  void set_xcr0(uint64_t value) {
+    kvm_xcrs xcrs{};
+    xcrs.nr_xcrs = 1;
+    xcrs.xcrs[0].value = value;
+    call(vcpu_.get(), KVM_SET_XCRS, &xcrs, "KVM_SET_XCRS");
+  }
+
+  void set_msr(uint32_t index, uint64_t value) {
+    kvm_abi::OneMsr msr{1, 0, {index, 0, value}};
+    call(vcpu_.get(), kvm_abi::kSetMsrs, &msr, "KVM_SET_MSRS");
+  }
+
+  void deny_msrs() {
+    // KVM refuses a filter without a range: this one denies, as the default does.
+    uint8_t none = 0;
+    kvm_msr_filter filter{};
+    filter.flags = KVM_MSR_FILTER_DEFAULT_DENY;
+    filter.ranges[0].flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+    filter.ranges[0].nmsrs = 1;
+    filter.ranges[0].bitmap = &none;
+    call(vm_.get(), KVM_X86_SET_MSR_FILTER, &filter, "KVM_X86_SET_MSR_FILTER");
+  }
+
   void describe_failure(ExitInfo& exit, int error_number) {
     std::memcpy(&registers_, &run_->s.regs.regs, sizeof registers_);
     exit.privilege_level = 3;
@@ -451,6 +604,8 @@ class KvmVm final : public BackendVm {
   kvm_sregs sregs_{};
   kvm_vcpu_events events_{};
   uint64_t tsc_offset_ = 0;
+  bool supervisor_ = false;
+  bool has_xcrs_ = false;
 };
 
 class KvmBackend final : public Backend {

@@ -20,10 +20,11 @@ std::string name_of(std::size_t index) { return "region " + std::to_string(index
 
 std::shared_ptr<const Plan> Plan::create(uint64_t memory_bytes, std::vector<PlannedRegion> regions,
                                          OutputBufferPlace output_buffer,
-                                         std::optional<uint64_t> ring0_table_bytes) {
+                                         std::optional<uint64_t> ring0_table_bytes, bool supervisor) {
   if (memory_bytes == 0 || !page_aligned(memory_bytes)) refuse("memoryBytes is not a positive number of pages");
   if (memory_bytes > kMaxGuestBytes) refuse("memoryBytes is above 1 GiB");
   if (regions.size() > kMaxRegions) refuse("more than 1024 regions");
+  if (supervisor && ring0_table_bytes) refuse("a guest in ring 0 has no virtual ring 0");
   uint64_t end = 0;
   if (ring0_table_bytes) {
     end = *ring0_table_bytes;
@@ -48,7 +49,7 @@ std::shared_ptr<const Plan> Plan::create(uint64_t memory_bytes, std::vector<Plan
       refuse("the output buffer ends outside guest memory");
   }
   return std::shared_ptr<const Plan>(
-      new Plan(memory_bytes, std::move(regions), output_buffer, ring0_table_bytes));
+      new Plan(memory_bytes, std::move(regions), output_buffer, ring0_table_bytes, supervisor));
 }
 
 uint32_t Plan::rights_at(uint64_t address) const noexcept {

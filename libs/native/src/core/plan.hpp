@@ -40,7 +40,8 @@ class Plan {
   /** @throws KvmError (Plan) that names what is wrong: alignment, order, overlap, bounds, unknown rights. */
   static std::shared_ptr<const Plan> create(uint64_t memory_bytes, std::vector<PlannedRegion> regions,
                                             OutputBufferPlace output_buffer,
-                                            std::optional<uint64_t> ring0_table_bytes = std::nullopt);
+                                            std::optional<uint64_t> ring0_table_bytes = std::nullopt,
+                                            bool supervisor = false);
 
   uint64_t memory_bytes() const noexcept { return memory_bytes_; }
   uint64_t pages() const noexcept { return memory_bytes_ >> 12; }
@@ -50,6 +51,8 @@ class Plan {
   bool ring0() const noexcept { return ring0_table_bytes_.has_value(); }
   /** How much of memory, from address 0, holds the page tables that a ring-0 guest believes in. */
   uint64_t ring0_table_bytes() const noexcept { return ring0_table_bytes_.value_or(0); }
+  /** The guest runs in ring 0 of its VM and owns its page tables; there is no monitor. */
+  bool supervisor() const noexcept { return supervisor_; }
   /** Rights of the region that holds an address; 0 outside all. */
   uint32_t rights_at(uint64_t address) const noexcept;
   bool operator==(const Plan&) const = default;
@@ -61,16 +64,18 @@ class Plan {
 
  private:
   Plan(uint64_t memory_bytes, std::vector<PlannedRegion> regions, OutputBufferPlace output_buffer,
-       std::optional<uint64_t> ring0_table_bytes)
+       std::optional<uint64_t> ring0_table_bytes, bool supervisor)
       : memory_bytes_(memory_bytes),
         regions_(std::move(regions)),
         output_buffer_(output_buffer),
-        ring0_table_bytes_(ring0_table_bytes) {}
+        ring0_table_bytes_(ring0_table_bytes),
+        supervisor_(supervisor) {}
 
   uint64_t memory_bytes_;
   std::vector<PlannedRegion> regions_;
   OutputBufferPlace output_buffer_;
   std::optional<uint64_t> ring0_table_bytes_;
+  bool supervisor_;
 };
 
 }  // namespace mayfly

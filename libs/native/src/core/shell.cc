@@ -4,6 +4,28 @@
 
 namespace mayfly {
 
+void Shell::bind(const Plan& plan, uint8_t* memory) {
+  if (plan.supervisor()) {
+    bind_supervisor(plan, memory);
+    return;
+  }
+  monitor_.map_guest(plan);
+  vm_->map(kGuestSlot, 0, memory, plan.memory_bytes());
+}
+
+void Shell::bind_supervisor(const Plan& plan, uint8_t* memory) {
+  // The guest owns its page tables, so rights are the slots' (guest-abi 1.4); the monitor stays outside, with no page
+  // mapped and nothing to note.
+  vm_->unmap(kMonitorSlot);
+  vm_->become_supervisor();
+  uint32_t slot = kFirstPlanSlot;
+  for (const PlannedRegion& region : plan.regions()) {
+    if (region.rights == 0 || (region.rights & rights::kStackGuard) != 0) continue;
+    // SAFETY: a plan's regions lie in guest memory, which `memory` spans.
+    vm_->map(slot++, region.address, memory + region.address, region.length_bytes, (region.rights & rights::kWrite) != 0);
+  }
+}
+
 void Shell::set_regions(const Regions& wanted, bool identity) {
   const auto is_wanted = [&wanted](const Region* region) {
     return std::any_of(wanted.begin(), wanted.end(), [region](const auto& each) { return each.get() == region; });

@@ -20,10 +20,7 @@ class Shell {
   Shell& operator=(const Shell&) = delete;
 
   /** Puts a guest's memory in place; it has to outlive this shell. @throws KvmError */
-  void bind(const Plan& plan, uint8_t* memory) {
-    monitor_.map_guest(plan);
-    vm_->map(kGuestSlot, 0, memory, plan.memory_bytes());
-  }
+  void bind(const Plan& plan, uint8_t* memory);
 
   /**
    * Brings the mapped regions beside guest memory to this list. `identity`: the guest finds them at their address.
@@ -38,6 +35,9 @@ class Shell {
   static constexpr uint32_t kGuestSlot = 0;
   static constexpr uint32_t kMonitorSlot = 1;
   static constexpr uint32_t kFirstRegionSlot = 3;
+  static constexpr uint32_t kFirstPlanSlot = kFirstRegionSlot + kMaxMappedRegions;
+
+  void bind_supervisor(const Plan& plan, uint8_t* memory);
 
   // Destruction order: the VM goes before the memory that it maps.
   Monitor monitor_;

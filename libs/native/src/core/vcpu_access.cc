@@ -76,7 +76,7 @@ void VcpuAccess::set_general(std::span<const uint8_t> bytes, GeneralRegisters& r
   constexpr uint64_t kFlagsBit = 1ull << (kCount - 1);
   if (ring0_ && (update.mask & kFlagsBit) != 0) cpu_.interrupts = (wanted.rflags & rflags::kInterrupt) != 0;
   registers = wanted;
-  registers.rflags = user_rflags(wanted.rflags);
+  registers.rflags = supervisor_ ? wanted.rflags | rflags::kFixed : user_rflags(wanted.rflags);
   vm_.set_continue(registers);
   vm_.drop_events();
 }
@@ -85,6 +85,10 @@ void VcpuAccess::set_special(std::span<const uint8_t> bytes) {
   const auto wanted = value_of<SpecialRegisters>(bytes);
   require_canonical(wanted.fs.base, "the base of fs");
   require_canonical(wanted.gs.base, "the base of gs");
+  if (supervisor_) {
+    vm_.set_special_registers(wanted);
+    return;
+  }
   if (ring0_)
     set_special_registers(cpu_, wanted);
   else

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "plan.hpp"
 #include "registers.hpp"
 #include "virtual_cpu.hpp"
 
@@ -28,12 +29,13 @@ static_assert(sizeof(GeneralRegistersUpdate) == 19 * 8);
 std::size_t state_bytes(StateKind kind) noexcept;
 
 /**
- * Registers of an idle guest, read and set by the host. `ring0`: it was built for ring 0, so its special registers and
- * its IF are the virtual CPU's. Slot thread only; the vCPU holds the guest's state, with nothing half done.
+ * Registers of an idle guest, read and set by the host. Of one built for ring 0, special registers and IF are the virtual
+ * CPU's; of one in ring 0 all are its own. Slot thread only; the vCPU holds the guest's state, with nothing half done.
  */
 class VcpuAccess {
  public:
-  VcpuAccess(BackendVm& vm, VirtualCpu& cpu, bool ring0) noexcept : vm_(vm), cpu_(cpu), ring0_(ring0) {}
+  VcpuAccess(BackendVm& vm, VirtualCpu& cpu, const Plan& plan) noexcept
+      : vm_(vm), cpu_(cpu), ring0_(plan.ring0()), supervisor_(plan.supervisor()) {}
 
   /** `registers`: of the guest at its last exit. */
   std::vector<uint8_t> get(StateKind kind, GeneralRegisters registers) const;
@@ -50,6 +52,7 @@ class VcpuAccess {
   BackendVm& vm_;
   VirtualCpu& cpu_;
   const bool ring0_;
+  const bool supervisor_;
 };
 
 }  // namespace mayfly

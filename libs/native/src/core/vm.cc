@@ -295,8 +295,15 @@ void Vm::settle_vcpu() {
 
 void Vm::load_vcpu(const VcpuState& state) {
   BackendVm& vm = body_.shell->vm();
-  loaded_ = true;
   at_out_ = false;
+  if (plan_->supervisor()) {
+    vm.load_extended(state);
+    vm.load(state, state.registers);
+    // The restored page tables are others than those that are cached.
+    vm.forget_translations();
+    return;
+  }
+  loaded_ = true;
   if ((state.registers.rflags & rflags::kTrap) == 0) {
     vm.load(state, body_.shell->monitor().prepare_resume(state.registers));
   } else {
@@ -308,10 +315,22 @@ void Vm::load_vcpu(const VcpuState& state) {
 
 void Vm::prepare(const Request& request) {
   complete_access();
+  if (plan_->supervisor()) {
+    prepare_supervisor(request);
+    return;
+  }
   if ((request.flags & request_flags::kEntry) != 0)
     body_.shell->vm().set_entry(body_.shell->monitor().prepare_entry(request.entry));
   else
     load_vcpu(body_.memory->base()->vcpu().state);
+}
+
+void Vm::prepare_supervisor(const Request& request) {
+  BackendVm& vm = body_.shell->vm();
+  if ((request.flags & request_flags::kRestore) != 0) load_vcpu(body_.memory->base()->vcpu().state);
+  if ((request.flags & request_flags::kEntry) == 0) return;
+  vm.reset_extended();
+  vm.set_entry(request.entry);
 }
 
 uint64_t Vm::deadline_for(const Request& request) {
@@ -356,7 +375,10 @@ std::shared_ptr<const Snapshot> Vm::snapshot_here(bool resumable) {
   vcpu.resumable = resumable;
   settle_vcpu();
   vcpu.state.registers = registers_;
-  if (resumable) {
+  if (plan_->supervisor()) {
+    vm.save(vcpu.state);
+    vcpu.state.registers = registers_;
+  } else if (resumable) {
     vm.save(vcpu.state);
     body_.shell->monitor().set_resume_image(vcpu.state.extended);
   }
@@ -381,7 +403,7 @@ void Vm::adopt_bookkeeping(const Snapshot::Vcpu& vcpu) {
 void Vm::apply_regions(const Regions& regions) {
   // Pages given by the guest's own tables may lead to a region that goes.
   take_given_pages();
-  body_.shell->set_regions(regions, !plan_->ring0());
+  body_.shell->set_regions(regions, !plan_->ring0() && !plan_->supervisor());
   body_.memory->set_regions(regions);
 }
 
@@ -393,6 +415,8 @@ void Vm::restore_base() {
 Completion Vm::prime(const SlotTools& tools) {
   return guarded(OpKind::Prime, [&](Completion& completion) {
     const Request request = block_->request();  // a copy: the block is shared with the caller's side
+    // A guest that owns its page tables cannot be kept from its input.
+    if (plan_->supervisor()) return;
     Monitor& monitor = body_.shell->monitor();
     BackendVm& vm = body_.shell->vm();
     restore_base();
@@ -445,8 +469,12 @@ void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
   registers_ = vcpu.state.registers;
   at_out_ = loaded_ = false;
   outbox_.forget_abort();
-  if (!vcpu.resumable) return;
+  if (!vcpu.resumable && !plan_->supervisor()) return;
   complete_access();
+  if (plan_->supervisor()) {
+    load_vcpu(vcpu.state);
+    return;
+  }
   body_.shell->monitor().set_resume_image(vcpu.state.extended);
   load_vcpu(vcpu.state);
 }
@@ -454,7 +482,7 @@ void Vm::adopt_vcpu(const Snapshot::Vcpu& vcpu) {
 Completion Vm::get_state() {
   return guarded(OpKind::GetState, [&](Completion& completion) {
     settle_vcpu();
-    completion.state = VcpuAccess(body_.shell->vm(), virtual_cpu_, plan_->ring0()).get(state_kind_, registers_);
+    completion.state = VcpuAccess(body_.shell->vm(), virtual_cpu_, *plan_).get(state_kind_, registers_);
   });
 }
 
@@ -462,7 +490,7 @@ Completion Vm::set_state() {
   return guarded(OpKind::SetState, [&](Completion&) {
     state_set_ = true;
     settle_vcpu();
-    VcpuAccess access(body_.shell->vm(), virtual_cpu_, plan_->ring0());
+    VcpuAccess access(body_.shell->vm(), virtual_cpu_, *plan_);
     switch (state_kind_) {
       case StateKind::General:
         access.set_general(state_, registers_);

@@ -130,6 +130,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
   void settle_vcpu();
   void load_vcpu(const VcpuState& state);
   void prepare(const Request& request);
+  void prepare_supervisor(const Request& request);
   void run_request(const SlotTools& tools);
   uint64_t deadline_for(const Request& request);
   template <typename Operation>
