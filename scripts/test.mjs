@@ -12,7 +12,7 @@ const OPTIONAL_TOOLS = ['cargo'];
 const withoutTool = new Map();
 
 await main(async () => {
-  await setup({ programs: ['redis-server', 'zbarimg', 'rsvg-convert', 'promtool'] });
+  await setup({ programs: ['redis-server', 'zbarimg', 'rsvg-convert', 'strace', 'promtool'] });
   say('\nchecks');
   await check().then(
     () => add(1, 0, 0),

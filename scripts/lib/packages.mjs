@@ -7,6 +7,7 @@ const PACKAGES = {
   'redis-server': 'redis-server',
   zbarimg: 'zbar-tools',
   'rsvg-convert': 'librsvg2-bin',
+  strace: 'strace',
   wrk: 'wrk',
   promtool: 'prometheus',
 };
