@@ -32,9 +32,6 @@ function configOrExit(): WorkerConfig {
 async function main(): Promise<void> {
   const config = configOrExit();
   const logger = pino({ level: config.logLevel, base: { workerId: config.workerId } });
-  const redis = connectRedis(config.redisUrl);
-  redis.on('error', (error) => logger.warn({ err: error }, 'redis'));
-
   let discardGone = (): void => undefined;
   const drivers = await startDrivers(config, logger, () => discardGone()).catch((error) => {
     logger.fatal({ err: error }, 'no hypervisor');
@@ -54,6 +51,9 @@ async function main(): Promise<void> {
     settings: config.telemetry,
     onProblem: (error) => logger.warn({ err: error }, 'telemetry is not delivered'),
   });
+  // From here to the signal handlers in one go: who sees the worker at work can tell it to end.
+  const redis = connectRedis(config.redisUrl);
+  redis.on('error', (error) => logger.warn({ err: error }, 'redis'));
   const worker = buildWorker({ config, redis, blobs, images, logger, telemetry });
   discardGone = () => worker.pool.discardGone();
   const { metricsHost: host, metricsPort: port } = config;

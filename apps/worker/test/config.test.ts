@@ -31,8 +31,10 @@ test('values are read', () => {
     MAYFLY_WORKER_CALLS_AHEAD: '0',
     MAYFLY_WORKER_MAX_MEMORY_BYTES: '1073741824',
     MAYFLY_WORKER_LOG_LEVEL: 'silent',
+    MAYFLY_ISOLATION: 'process',
   });
   expect(config).toMatchObject({
+    isolation: 'process',
     dataDirectory: '/var/lib/mayfly',
     workerId: 'w1',
     slots: 3,
