@@ -79,6 +79,7 @@ export class WorkerHost {
         PATH: process.env['PATH'] ?? '',
         MAYFLY_REDIS_URL: this.server.url,
         MAYFLY_DATA_DIR: this.#directory,
+        MAYFLY_TENANT: TENANT,
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
