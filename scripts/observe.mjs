@@ -114,13 +114,16 @@ async function startWatchers(tools, folder, started) {
   return addresses;
 }
 
-const scrapeConfig = () => `global: { scrape_interval: 2s }
+function scrapeConfig() {
+  return `global: { scrape_interval: 2s }
 scrape_configs:
   - { job_name: mayfly-gateway, static_configs: [{ targets: ["127.0.0.1:${process.env.MAYFLY_GATEWAY_METRICS_PORT || 9464}"] }] }
   - { job_name: mayfly-worker, static_configs: [{ targets: ["127.0.0.1:${process.env.MAYFLY_WORKER_METRICS_PORT || 9465}"] }] }
 `;
+}
 
-const collectorConfig = (sinkUrl) => `receivers:
+function collectorConfig(sinkUrl) {
+  return `receivers:
   otlp: { protocols: { http: { endpoint: 127.0.0.1:${OTLP_PORT} } } }
 processors:
   batch: { timeout: 500ms }
@@ -132,6 +135,7 @@ service:
     traces: { receivers: [otlp], processors: [batch], exporters: [otlp_http] }
     logs: { receivers: [otlp], processors: [batch], exporters: [otlp_http] }
 `;
+}
 
 async function answers(url, child) {
   const deadline = Date.now() + READY_TIMEOUT_MS;
