@@ -25,7 +25,8 @@ export function generatedFiles(): ReadonlyMap<string, string> {
       (board) => [`generated/grafana/${board.uid}.json`, json(grafanaDashboard(board))] as const,
     ),
     ...dashboards.map(
-      (board) => [`generated/victoriametrics/${board.uid}.json`, json(vmuiDashboard(board))] as const,
+      (board, index) =>
+        [`generated/victoriametrics/${index + 1}-${board.uid}.json`, json(vmuiDashboard(board))] as const,
     ),
     ['generated/prometheus/alerts.yaml', ruleFile(alerts)] as const,
   ]);

@@ -6,7 +6,7 @@ const UNITS: Readonly<Record<Unit, string>> = {
   bytes: 'B',
   count: '',
   perSecond: '/s',
-  share: 'of 1',
+  share: '',
 };
 
 /** A dashboard of VictoriaMetrics' own web page, where `npm run observe` shows it. It has no choices: all are chosen. */

@@ -42,8 +42,8 @@ export class CallState {
   readonly #budget: CallBudget;
   #hostTimeMs = 0;
   #hostCallSinceMs: number | undefined;
-  #hostCallEndedMs = 0;
-  #settledAtMs: number | undefined;
+  #hostCallEndedNs = 0;
+  #leftNs: number | undefined;
   #awayMs = 0;
   #startedAtMs: number | undefined;
   #abort: AbortController | undefined;
@@ -135,8 +135,8 @@ export class CallState {
   /** @param name of the host function; absent when there is none of the name that the guest gave. */
   endHostCall(name?: string): void {
     if (this.#hostCallSinceMs === undefined) return;
-    this.#hostCallEndedMs = performance.now();
-    const durationMs = this.#hostCallEndedMs - this.#hostCallSinceMs;
+    this.#hostCallEndedNs = Number(process.hrtime.bigint());
+    const durationMs = performance.now() - this.#hostCallSinceMs;
     this.#hostTimeMs += durationMs;
     this.#hostCallSinceMs = undefined;
     if (name !== undefined && this.hostCallTimes.length < MAX_HOST_CALL_TIMES)
@@ -145,7 +145,7 @@ export class CallState {
 
   /** Milliseconds between the guest's first entry and its end that it did not run: host functions, ways there and back. */
   get hostMs(): number {
-    return this.#awayMs + Math.max(0, this.#hostCallEndedMs - (this.#settledAtMs ?? 0));
+    return this.#awayMs + Math.max(0, this.#hostCallEndedNs - (this.#leftNs ?? 0)) / 1e6;
   }
 
   /** What the guest sent to port 102 so far, without the terminator. */
@@ -162,9 +162,9 @@ export class CallState {
     this.exits += answer.exits;
     this.dirtyPages += answer.dirtyPages;
     const nowMs = performance.now();
-    if (this.#settledAtMs === undefined) this.queuedNs = answer.phases.queuedNs;
-    else this.#awayMs += Math.max(0, nowMs - this.#settledAtMs - answer.phases.runNs / 1e6);
-    this.#settledAtMs = nowMs;
+    if (this.#leftNs === undefined) this.queuedNs = answer.phases.queuedNs;
+    else this.#awayMs += Math.max(0, answer.phases.enteredNs - this.#leftNs) / 1e6;
+    this.#leftNs = answer.phases.leftNs;
     this.restoreNs += answer.phases.restoreNs;
     this.runNs += answer.phases.runNs;
     this.logsDropped += answer.outboxDropped;

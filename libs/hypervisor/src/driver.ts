@@ -234,6 +234,9 @@ export interface RunAnswer {
     readonly restoreNs: number;
     /** First entry → last exit. */
     readonly runNs: number;
+    /** The moments of first entry and last exit, CLOCK_MONOTONIC: what lies between the runs of a call is the host's. */
+    readonly enteredNs: number;
+    readonly leftNs: number;
   };
   /** VM exits of this run. */
   readonly exits: number;

@@ -79,7 +79,13 @@ export class NativeAnswer {
     readonly exit: AnswerExit,
     readonly outbox: readonly AnswerOutboxEntry[],
     readonly outboxDropped: number,
-    readonly phases: { queuedNs: number; restoreNs: number; runNs: number },
+    readonly phases: {
+      queuedNs: number;
+      restoreNs: number;
+      runNs: number;
+      enteredNs: number;
+      leftNs: number;
+    },
     readonly exits: number,
     readonly dirtyPages: number,
     registers: BigUint64Array,
@@ -147,7 +153,13 @@ export class CompletionRecords {
       this.#exit(index),
       outboxEntries === 0 ? [] : readOutbox(vm.outbox(), outboxEntries),
       this.#word(index, at + 36),
-      { queuedNs: taken - posted, restoreNs: restored - taken, runNs: left - entered },
+      {
+        queuedNs: taken - posted,
+        restoreNs: restored - taken,
+        runNs: left - entered,
+        enteredNs: entered,
+        leftNs: left,
+      },
       this.#word(index, at + 20),
       this.#word(index, at + 24),
       this.#quads.slice(registers, registers + REGISTER_NAMES.length),

@@ -111,6 +111,7 @@ export function callsSuite(kit: Kit): void {
         const answer = await enter(vm, {}, { startsCall, deadlineUs: 10_000 });
         expect(answer.exit).toEqual({ kind: 'cancelled', by: 'deadline' });
         expect(answer.phases.runNs).toBeGreaterThan(0);
+        expect(answer.phases.leftNs - answer.phases.enteredNs).toBe(answer.phases.runNs);
         vm.endCall();
       }
     });
@@ -118,7 +119,11 @@ export function callsSuite(kit: Kit): void {
     test('ends a guest that keeps asking the host, over all runs of its call', async () => {
       const vm = await create(programs.ASK_FOR_EVER);
       let answer = await enter(vm, {}, { startsCall: true, deadlineUs: 10_000 });
-      while (answer.exit.kind === 'io-out') answer = await vm.run({});
+      while (answer.exit.kind === 'io-out') {
+        const { leftNs } = answer.phases;
+        answer = await vm.run({});
+        expect(answer.phases.enteredNs).toBeGreaterThanOrEqual(leftNs);
+      }
       expect(answer.exit).toEqual({ kind: 'cancelled', by: 'deadline' });
     });
 

@@ -1,6 +1,6 @@
 import { ATTRIBUTES as A, prometheusLabel } from '@mayfly/telemetry';
 import type { Variable } from '../definition.js';
-import { equals, seriesOf } from '../promql.js';
+import { seriesOf } from '../promql.js';
 
 const metric = seriesOf('functionInvocations');
 
@@ -18,5 +18,4 @@ export const functionVariable: Variable = {
   label: prometheusLabel(A.faasName),
 };
 
-export const succeeded = equals(A.outcome, 'succeeded');
 export const failed = `${prometheusLabel(A.outcome)}!="succeeded"`;

@@ -373,7 +373,13 @@ class FakeVm implements DriverVm {
         clock: { enteredNs: Number(enteredTsc), leftNs: Number(leftTsc), enteredTsc, leftTsc },
       }),
       tracesDropped: this.#outbox.tracesDropped,
-      phases: { queuedNs: 0, restoreNs: 0, runNs: (performance.now() - enteredMs) * 1e6 },
+      phases: {
+        queuedNs: 0,
+        restoreNs: 0,
+        runNs: Number(leftTsc - enteredTsc),
+        enteredNs: Number(enteredTsc),
+        leftNs: Number(leftTsc),
+      },
       exits: 1,
       dirtyPages,
     };

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <string>
 
+#include "../core/clock.hpp"
 #include "futex.hpp"
 #include "plan_file.hpp"
 
@@ -121,6 +122,8 @@ void Server::publish_revoked(uint32_t index) {
   Answer answer{};
   answer.exit = ExitKind::Cancelled;
   answer.flags = answer_flags::kByRevoke;
+  answer.posted_ns = answer.taken_ns = answer.restored_ns = answer.entered_ns = answer.left_ns =
+      answer.answered_ns = static_cast<double>(monotonic_ns());
   std::memcpy(&memory_.answer(index), &answer, sizeof answer);
   const uint32_t tail_bytes = publish_tail(seats_[index], index);
   push({index, memory_.request(index).generation, static_cast<uint32_t>(Op::Run), 0, 0, tail_bytes, 0});
