@@ -44,12 +44,7 @@ export const functions: Dashboard = {
           kind: 'table',
           warnAt: 0.05,
           alarmAt: 0.25,
-          queries: [
-            {
-              expr: `(${failures} or 0 * ${calls}) / (${calls} > 0)`,
-              legend,
-            },
-          ],
+          queries: [{ expr: `(${failures} or 0 * ${calls}) / (${calls} > 0)`, legend }],
         },
         {
           title: 'All failing functions, share of all calls',
@@ -70,51 +65,71 @@ export const functions: Dashboard = {
     {
       title: 'Cost',
       panels: [
+        {
           title: 'Duration, p50',
           description: 'From acceptance to result.',
           unit: 'seconds',
-          queries: [expr: quantile('functionDuration', 0.5, { where, by }), legend ],,
+          queries: [{ expr: quantile('functionDuration', 0.5, { where, by }), legend }],
+        },
+        {
           title: 'Duration, p99',
           description: 'From acceptance to result.',
           unit: 'seconds',
-          queries: [expr: quantile('functionDuration', 0.99, { where, by }), legend ],,
+          queries: [{ expr: quantile('functionDuration', 0.99, { where, by }), legend }],
+        },
+        {
           title: 'CPU',
           description: 'Cores that the guests of each function keep busy.',
           unit: 'count',
-          queries: [expr: perSecond('functionCpu', { where, by }), legend ],,
+          queries: [{ expr: perSecond('functionCpu', { where, by }), legend }],
+        },
+        {
           title: 'Calls in progress',
           description: 'Mean number: seconds of calls a second.',
           unit: 'count',
-          queries: [expr: sumPerSecond('functionDuration', { where, by }), legend ],,
+          queries: [{ expr: sumPerSecond('functionDuration', { where, by }), legend }],
+        },
       ],
     },
     {
       title: 'Inside the guest',
       panels: [
+        {
           title: 'Guest functions, p99',
           description: 'By the name that was called, over all functions.',
           unit: 'seconds',
           width: 4,
           queries: [
+            {
               expr: quantile('guestCallDuration', 0.99, { by: [A.guestFunctionName] }),
-              legend: legendOf(A.guestFunctionName),,
-          ],,
+              legend: legendOf(A.guestFunctionName),
+            },
+          ],
+        },
+        {
           title: 'Host functions, mean',
           description: 'What guests asked of the host.',
           unit: 'seconds',
           width: 4,
           queries: [
+            {
               expr: mean('hostCallDuration', { by: [A.guestFunctionName] }),
-              legend: legendOf(A.guestFunctionName),,
-          ],,
+              legend: legendOf(A.guestFunctionName),
+            },
+          ],
+        },
+        {
           title: 'Errors of guests, by code',
           description: 'Codes of the guest ABI.',
           unit: 'perSecond',
           width: 4,
           queries: [
+            {
               expr: perSecond('guestErrors', { by: [A.guestErrorCode] }),
-              legend: legendOf(A.guestErrorCode),,
-          ],,
+              legend: legendOf(A.guestErrorCode),
+            },
+          ],
+        },
       ],
     },
   ],
