@@ -39,6 +39,8 @@ export interface WorkerConfig {
   readonly cellIdleMs: number;
   /** Whether cells may serve without all of their jail. */
   readonly allowIncompleteJail: 'yes' | 'no';
+  /** A delegated cgroup (version 2), below which each cell gets one; empty: none. */
+  readonly cellCgroup: string;
   readonly logLevel: LogLevel;
   /** Where `/metrics` is served. */
   readonly metricsHost: string;
@@ -131,6 +133,7 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
     parse: oneOf(['yes', 'no']),
     fallback: () => 'no',
   },
+  cellCgroup: { variable: 'MAYFLY_WORKER_CELL_CGROUP', parse: path, fallback: () => '' },
   logLevel: { variable: 'MAYFLY_WORKER_LOG_LEVEL', parse: oneOf(LOG_LEVELS), fallback: () => 'info' },
   metricsHost: {
     variable: 'MAYFLY_METRICS_HOST',

@@ -88,10 +88,6 @@ int run_child(void* argument) {
   Child& child = *static_cast<Child*>(argument);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   ::setsid();
-  if (child.plan.cgroup_procs >= 0 && ::write(child.plan.cgroup_procs, "0", 1) != 1) {
-    child.failed_step = "cgroup.procs";
-    child.error_number = errno;
-  }
   if (child.map_user) {
     write_file("/proc/self/setgroups", "deny", 4, child);
     write_file("/proc/self/gid_map", child.gid_map, std::strlen(child.gid_map), child);

@@ -19,8 +19,6 @@ struct SpawnPlan {
   const char* const* arguments;
   /** fds[i] becomes descriptor i of the child; it has nothing else. */
   std::span<const int> fds;
-  /** A writable `cgroup.procs` that the child enters before it runs; -1: none. */
-  int cgroup_procs = -1;
 };
 
 struct Spawned {
