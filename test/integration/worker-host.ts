@@ -80,6 +80,7 @@ export class WorkerHost {
         MAYFLY_REDIS_URL: this.server.url,
         MAYFLY_DATA_DIR: this.#directory,
         MAYFLY_TENANT: TENANT,
+        MAYFLY_WORKER_METRICS_PORT: '0',
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
