@@ -32,7 +32,8 @@ export function guestSpans(
   readonly droppedEvents: number;
 } {
   const { traceId, run, resource } = parent;
-  const base = guest.enteredUnixNs;
+  // The run began with the guest's entry; a wall clock that was set meanwhile must not tear the two apart.
+  const base = run.startUnixNs;
   const guestSpans = guest.spans.slice(0, GUEST_TRACE_LIMITS.spans);
   const calls = guest.hostCalls.slice(0, GUEST_TRACE_LIMITS.hostCalls);
   const ids = guestSpans.map(() => newSpanId());
