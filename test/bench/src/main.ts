@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { AIMS, type Benchmark, type Row } from './row.js';
+import { cellOverhead, cellSpawn, parkedCell } from './rows/cells.js';
 import { e2e } from './rows/e2e.js';
 import { guestCallJs, guestCallJsGuestSpans, guestCallJsTraced, hostCallJs } from './rows/javascript.js';
 import { nativeRows } from './rows/native.js';
@@ -14,6 +15,9 @@ const BENCHMARKS: readonly Benchmark[] = [
   guestCallJsTraced,
   guestCallJsGuestSpans,
   hostCallJs,
+  cellOverhead,
+  cellSpawn,
+  parkedCell,
   e2e,
 ];
 
