@@ -4,15 +4,22 @@ import { AnswerCheck, outboxProblem } from '../src/answer-check.js';
 const LIMITS = { memoryBytes: 0x4000, elapsedNs: 1_000_000 };
 const RECORD_BYTES = 512;
 
-/** A record whose answer is a halt of no time, changed. */
+/** A record whose answer is a halt of no time, just now, changed. */
 function problem(change: (words: Uint32Array, doubles: Float64Array) => void): string | undefined {
   const bytes = new Uint8Array(RECORD_BYTES);
-  change(new Uint32Array(bytes.buffer, 16), new Float64Array(bytes.buffer, 16));
+  const doubles = new Float64Array(bytes.buffer, 16);
+  doubles.fill(Number(process.hrtime.bigint()), 8, 14);
+  change(new Uint32Array(bytes.buffer, 16), doubles);
   return new AnswerCheck(bytes).problem(0, LIMITS);
 }
 
 test('an answer that can be true is taken', () => {
   expect(problem(() => undefined)).toBeUndefined();
+  const never = (words: Uint32Array, doubles: Float64Array) => {
+    words[0] = 5;
+    doubles.fill(0, 8, 14);
+  };
+  expect(problem(never)).toBeUndefined();
 });
 
 const lies: [string, (words: Uint32Array, doubles: Float64Array) => void][] = [
@@ -28,8 +35,12 @@ const lies: [string, (words: Uint32Array, doubles: Float64Array) => void][] = [
   ['an outbox above its cap', (words) => words.set([1, 256 * 1024 + 1], 7)],
   ['more entries than bytes', (words) => words.set([2, 8], 7)],
   ['a run that took NaN', (_words, doubles) => doubles.fill(Number.NaN, 12, 13)],
-  ['a run that took longer than it did', (_words, doubles) => doubles.fill(1e9, 12, 13)],
+  [
+    'a run that took longer than it did',
+    (_words, doubles) => doubles.fill(Number(process.hrtime.bigint()) + 1e9, 12, 13),
+  ],
   ['a run that ended before it began', (_words, doubles) => doubles.fill(5, 11, 12)],
+  ['a halt that never began', (_words, doubles) => doubles.fill(0, 8, 14)],
   ['a wait that lasted for ever', (_words, doubles) => doubles.fill(Number.POSITIVE_INFINITY, 9, 11)],
 ];
 test.each(lies)('%s is a lie', (_what, change) => {
