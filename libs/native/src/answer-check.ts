@@ -1,8 +1,8 @@
 /** What is known of a run without asking the cell. */
 export interface AnswerLimits {
   readonly memoryBytes: number;
-  /** Between post and completion, on the worker's own clock. */
-  readonly elapsedNs: number;
+  /** When the worker posted it, in `performance.now()` milliseconds. */
+  readonly postedMs: number;
 }
 
 const RECORD_BYTES = 512;
@@ -52,7 +52,7 @@ export class AnswerCheck {
   }
 
   /** What cannot be true of an answer, in words; undefined when all of it can. */
-  problem(index: number, { memoryBytes, elapsedNs }: AnswerLimits): string | undefined {
+  problem(index: number, { memoryBytes, postedMs }: AnswerLimits): string | undefined {
     const exit = this.#word(index, 0);
     if (exit > MOST_EXIT) return `exit ${exit} does not exist`;
     if (this.#word(index, 1) > ALL_FLAGS) return 'unknown flags of an answer';
@@ -63,7 +63,7 @@ export class AnswerCheck {
     const bytes = this.outboxBytes(index);
     if (entries > MOST_OUTBOX_ENTRIES || bytes > MOST_OUTBOX_BYTES) return 'an outbox beyond its caps';
     if (bytes < entries * OUTBOX_HEADER_BYTES) return 'more outbox entries than bytes';
-    return this.#timeProblem(index, elapsedNs);
+    return this.#timeProblem(index, postedMs);
   }
 
   #exitProblem(exit: number, number: number, sizeBytes: number): string | undefined {
@@ -86,7 +86,7 @@ export class AnswerCheck {
     }
   }
 
-  #timeProblem(index: number, elapsedNs: number): string | undefined {
+  #timeProblem(index: number, postedMs: number): string | undefined {
     const first = (index * RECORD_BYTES + HEADER_BYTES + 64) / 8;
     const [posted, taken, restored, entered, left] = this.#doubles.subarray(first, first + 5) as unknown as [
       number,
@@ -95,13 +95,14 @@ export class AnswerCheck {
       number,
       number,
     ];
-    const most = elapsedNs + CLOCK_SLACK_NS;
+    // In this order: a thread that is held up in between then allows more, never less.
+    const now = Number(process.hrtime.bigint());
+    const most = (performance.now() - postedMs) * 1e6 + CLOCK_SLACK_NS;
     // NaN fails each comparison.
     const possible = (from: number, to: number) => to - from >= 0 && to - from <= most;
     const moments = [posted, taken, restored, entered, left];
     // A run that was cancelled or taken back before its slot came to it has no moments.
     if (this.#word(index, 0) === CANCELLED && moments.every((moment) => moment === 0)) return undefined;
-    const now = Number(process.hrtime.bigint());
     const isWhole = [...moments, now].every(
       (moment, i) => i === 0 || possible(moments[i - 1] as number, moment),
     );

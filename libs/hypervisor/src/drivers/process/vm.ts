@@ -182,8 +182,8 @@ export class ProcessVm implements DriverVm {
   #answer(completion: number, stores: { waiting: MemoryWrite[]; bytes: number }): RunAnswer {
     const { completions, native } = this.#cell;
     const { operation, outline } = this.#seat;
-    const elapsedNs = (performance.now() - (operation?.postedMs ?? 0)) * 1e6;
-    const answer = completions.answer(completion, native, { memoryBytes: outline.memoryBytes, elapsedNs });
+    const postedMs = operation?.postedMs ?? 0;
+    const answer = completions.answer(completion, native, { memoryBytes: outline.memoryBytes, postedMs });
     if (typeof answer === 'string') throw lie(answer);
     if (!this.#seat.closed) this.#window = this.#windowOf(completion, outline);
     if (answer.exit.kind === 'cancelled' && answer.exit.by === 'revoke') {
