@@ -76,7 +76,12 @@ async function attach(pid: number, file: string): Promise<ChildProcess> {
   const tracer = spawn('strace', ['-f', '-X', 'raw', '-o', file, '-p', String(pid)], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  for await (const chunk of tracer.stderr) if (String(chunk).includes('attached')) break;
+  await new Promise<void>((resolve) => {
+    // Read to its end: strace dies of a pipe that nobody reads.
+    tracer.stderr.on('data', (chunk) => {
+      if (String(chunk).includes('attached')) resolve();
+    });
+  });
   return tracer;
 }
 
