@@ -14,18 +14,23 @@ export function vmuiDashboard({ uid, title, rows }: Dashboard): unknown {
   return {
     title,
     filename: `${uid}.json`,
-    rows: rows.map((row) => ({
-      title: row.title,
-      panels: row.panels.map(({ title, description, unit, queries, width = 6 }) => ({
+    // Its page opens the first row only: all panels are in that one.
+    rows: [
+      {
         title,
-        description,
-        unit: UNITS[unit],
-        width,
-        showLegend: true,
-        expr: queries.map(({ expr }) => plainQuery(expr)),
-        alias: queries.map(({ legend }) => legend),
-      })),
-    })),
+        panels: rows
+          .flatMap(({ panels }) => panels)
+          .map((panel) => ({
+            title: panel.title,
+            description: panel.description,
+            unit: UNITS[panel.unit],
+            width: panel.width ?? 6,
+            showLegend: true,
+            expr: panel.queries.map(({ expr }) => plainQuery(expr)),
+            alias: panel.queries.map(({ legend }) => legend),
+          })),
+      },
+    ],
   };
 }
 

@@ -114,7 +114,7 @@ export const overview: Dashboard = {
       title: 'Duration',
       panels: [
         {
-          title: 'Invocations',
+          title: 'Duration of invocations',
           description: 'From acceptance by the gateway to the result.',
           unit: 'seconds',
           queries: [
