@@ -64,16 +64,6 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   return { url: `redis+unix://${socketPath}`, socketPath, port, pid: child.pid as number, stop };
 }
 
-/** Runs `body` with a Redis of its own. */
-export async function withRedis<T>(body: (redis: RedisServer) => Promise<T>): Promise<T> {
-  const redis = await startRedis();
-  try {
-    return await body(redis);
-  } finally {
-    await redis.stop();
-  }
-}
-
 async function ready(child: ChildProcess, socketPath: string): Promise<void> {
   let output = '';
   child.stdout?.on('data', (chunk: Buffer) => {

@@ -34,3 +34,11 @@ test('scripts of package.json run files that exist', () => {
   expect(files.length).toBeGreaterThan(3);
   expect(files.filter((file) => !existsSync(path.join(root, file)))).toEqual([]);
 });
+
+test('each decision has a number of its own, which its title has, too', () => {
+  const decisions = documents.filter((file) => file.startsWith('docs/decisions/'));
+  expect(decisions.length).toBeGreaterThan(5);
+  const numbers = decisions.map((file) => path.basename(file).slice(0, 4));
+  expect(numbers).toEqual([...new Set(numbers)]);
+  expect(decisions.map((file) => /^# (\d{4}): /.exec(read(file))?.[1])).toEqual(numbers);
+});

@@ -23,8 +23,3 @@ export const OUTCOMES = {
 >;
 
 export type Outcome = keyof typeof OUTCOMES;
-
-/** Outcomes that end a guest abnormally; `Function-Error` carries the word for these when origin is guest. */
-export function isGuestFault(outcome: Outcome): boolean {
-  return outcome !== 'succeeded' && OUTCOMES[outcome].origin === 'guest';
-}

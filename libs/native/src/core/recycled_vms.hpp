@@ -12,9 +12,10 @@ namespace mayfly {
  * VMs that were closed and are clean again, kept for the next sandbox of the same image on the same slot.
  *
  * Only of the same image, which is one tenant's: KVM flushes the CPU's branch predictors between guests when it changes
- * from one vCPU to another, and a vCPU that changed tenants would go unnoticed (docs/decisions/0005). Only on the same slot,
- * since older kernels take milliseconds to run a vCPU on another thread. Clean: restored as before a call, then all of
- * memory compared with the snapshot, as the live check does; the vCPU is set whole by the next entry. Thread-safe.
+ * from one vCPU to another, and a vCPU that changed tenants would go unnoticed (docs/decisions/0005-recycled-vms.md).
+ * Only on the same slot, since older kernels take milliseconds to run a vCPU on another thread. Clean: restored as before
+ * a call, then all of memory compared with the snapshot, as the live check does; the vCPU is set whole by the next entry.
+ * Thread-safe.
  */
 class RecycledVms {
  public:
