@@ -4,7 +4,7 @@ export type { CallReport } from './call-report.js';
 export { CallState, type HostCallTime } from './call-state.js';
 export type { GuestLogLevel, GuestLogRecord } from './codec/guest-log.js';
 export * from './driver.js';
-export { createKvmDriver } from './drivers/kvm.js';
+export { createKvmDriver, type KvmDriverOptions } from './drivers/kvm.js';
 export {
   createProcessDriver,
   type JailReport,
@@ -28,7 +28,12 @@ export { type FpuState, fpuStateOf, fxsaveImage, resetFpuState } from './fpu-sta
 export { entryRegisters, GENERAL_REGISTERS } from './general-registers.js';
 export { guestCodeName } from './guest-codes.js';
 export type { HostCallContext, HostFunction } from './host-functions.js';
-export { Hypervisor } from './hypervisor.js';
+export {
+  type DispatchOptions,
+  Hypervisor,
+  type HypervisorParts,
+  type InitialiseOptions,
+} from './hypervisor.js';
 export type { InterruptHandle } from './interrupt-handle.js';
 export type { LiveCheckOptions, ResetMismatch } from './live-check.js';
 export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
