@@ -63,7 +63,9 @@ export class Kit {
   readonly create = async (program: Program, plan: VmPlan = planOf(program)): Promise<DriverVm> => {
     this.load(program);
     const vm = await this.driver.createVm(plan);
-    onTestFinished(() => vm.close());
+    onTestFinished(async () => {
+      await vm.close();
+    });
     return vm;
   };
 

@@ -152,7 +152,7 @@ export type DriverExit =
   /** The guest executed `hlt`: normal end of initialisation and of a call. */
   | { readonly kind: 'halt' }
   /**
-   * OUT. `value`: the first min(4, sizeBytes) bytes, zero-extended. Ports 99, 102 and 103 are served on the
+   * OUT. `value`: the first min(4, sizeBytes) bytes, zero-extended. Ports 99 and 102 to 106 are served on the
    * thread when the plan has an output buffer; 102 then settles once, when the abort has ended (its bytes
    * are in the outbox).
    */
@@ -228,6 +228,11 @@ export interface RunAnswer {
   readonly clock?: RunClock | undefined;
   /** Trace batches outside of guest memory, too large, or beyond the outbox. @defaultValue 0 */
   readonly tracesDropped?: number;
+  /**
+   * Allocations and frees that a guest built with mem_profile told of (guest-abi 11.3): counted, not kept, since one call
+   * has many. @defaultValue 0
+   */
+  readonly heapEvents?: number;
   readonly phases: {
     /** Request posted → taken by the slot's thread. */
     readonly queuedNs: number;
@@ -357,8 +362,12 @@ export interface DriverVm {
   unmapRegion?(address: number): Promise<void>;
   /** Regions of `mapRegion` as they are now, ascending. */
   readonly mappedRegions?: readonly PlannedRegion[];
-  /** Kills what runs, waits for it, frees all. Idempotent: the same promise. */
-  close(): Promise<void>;
+  /**
+   * Kills what runs, waits for it, frees all or keeps it clean for the next VM of its image. Idempotent: the same promise.
+   * @returns pages that differed from the base after the restore of a VM that was to be kept: above 0, a restore missed
+   * something, as `compareWithBase` says it, and the VM was freed.
+   */
+  close(): Promise<number>;
 }
 
 export interface HypervisorDriver {

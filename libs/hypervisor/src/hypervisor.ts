@@ -286,11 +286,11 @@ export class Hypervisor implements LoopTarget {
     return this.#interrupt;
   }
 
-  /** Closes the VM; an active call ends as canceled. Idempotent. */
-  async close(): Promise<void> {
+  /** Closes the VM; an active call ends as canceled. Idempotent. @returns pages as `DriverVm.close` */
+  async close(): Promise<number> {
     this.#state?.cut('kill');
     this.#preparing?.cut('kill');
-    await this.#parts.vm.close();
+    return await this.#parts.vm.close();
   }
 
   /** Regions of guest memory (guest-abi 1.1), then those beside it. */

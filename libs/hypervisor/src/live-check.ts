@@ -15,7 +15,7 @@ export interface LiveCheckOptions {
   /** One in so many invokes, drawn at random, compares all of guest memory first; 0 for never. @defaultValue 4096 */
   readonly oneIn?: number;
   /**
-   * Told of each mismatch, before the invoke that found it rejects. Who has it stops taking work and raises an alert:
+   * Told of each mismatch, before the invoke that found it rejects or the close that found it resolves. Who has it stops taking work and raises an alert:
    * other sandboxes of this host may be no cleaner. Must not throw.
    */
   readonly onMismatch?: (mismatch: ResetMismatch) => void;
@@ -33,7 +33,10 @@ export async function registersOf(vm: DriverVm, isCut = () => false): Promise<Ba
   return { ...general, ...special };
 }
 
-/** The check of a clean reset in production: rare, complete, and before a call instead of after it. */
+/**
+ * The check of a clean reset in production: rare, complete, and before a call instead of after it. A driver that keeps
+ * closed VMs makes it of each of these, too.
+ */
 export class LiveCheck {
   readonly #oneIn: number;
   readonly #onMismatch: LiveCheckOptions['onMismatch'];
@@ -75,6 +78,12 @@ export class LiveCheck {
       `${differingPages} pages${registers} differ from the base right after a restore`,
       { details: { differingPages, differingRegisters } },
     );
+  }
+
+  /** A VM that its driver cleaned for the next one, and did not get clean, tells as much of its host as any other. */
+  closed(vm: DriverVm, differingPages: number): void {
+    if (differingPages > 0)
+      this.#onMismatch?.({ differingPages, differingRegisters: [], memoryBytes: vm.memoryBytes });
   }
 }
 

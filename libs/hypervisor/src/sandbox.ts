@@ -216,8 +216,16 @@ export class Sandbox {
 
   /** Kills what runs, waits for it, frees the VM. Idempotent: the same promise. */
   close(): Promise<void> {
-    this.#closing ??= this.#hypervisor.close().finally(() => this.#base.release());
+    this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      this.#version.liveCheck.closed(this.#vm, await this.#hypervisor.close());
+    } finally {
+      this.#base.release();
+    }
   }
 
   async #run(request: {

@@ -19,6 +19,7 @@ function doubtfulDriver(
             await target.compareWithBase?.();
             return pages();
           };
+        if (key === 'close') return async () => (await target.close()) + pages();
         if (key === 'registers' || key === 'specialRegisters')
           return async () => ({ ...(await target[key]?.()), ...lies() });
         const member = Reflect.get(target, key, target) as unknown;
@@ -61,6 +62,24 @@ describe('the live check', () => {
     await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toMatchObject({
       code: 'MAYFLY_ERR_SANDBOX_DOUBTFUL',
     });
+  });
+
+  test('tells of a closed VM that did not get clean, once', async () => {
+    const { elf, program } = createFakeGuest({ functions: FUNCTIONS });
+    const found: ResetMismatch[] = [];
+    let pages = 2;
+    const driver = doubtfulDriver(createFakeDriver({ program: () => program }), () => pages);
+    onTestFinished(() => driver.close());
+    const evolve = async () => {
+      const onMismatch = (mismatch: ResetMismatch) => found.push(mismatch);
+      return await (await loadSandbox(driver, elf, { liveCheck: { oneIn: 0, onMismatch } })).evolve();
+    };
+    const unclean = await evolve();
+    await Promise.all([unclean.close(), unclean.close()]);
+    expect(found).toEqual([{ differingPages: 2, differingRegisters: [], memoryBytes: unclean.memoryBytes }]);
+    pages = 0;
+    await (await evolve()).close();
+    expect(found).toHaveLength(1);
   });
 
   test('compares general and special registers, too', async () => {

@@ -60,6 +60,7 @@ const TIMES_BYTE = 64;
 const REGISTERS_BYTE = 112;
 const CLOCK_BYTE = 256;
 const TRACES_DROPPED_BYTE = 272;
+const HEAP_EVENTS_BYTE = 276;
 const REASON_BYTE = 280;
 const REASON_BYTES = 216;
 const FLAG_BY_DEADLINE = 1;
@@ -91,6 +92,7 @@ export class NativeAnswer {
     registers: BigUint64Array,
     readonly clock: AnswerClock | undefined,
     readonly tracesDropped: number,
+    readonly heapEvents: number,
   ) {
     this.#registers = registers;
   }
@@ -165,6 +167,7 @@ export class CompletionRecords {
       this.#quads.slice(registers, registers + REGISTER_NAMES.length),
       this.#clock(index, entered, left),
       this.#word(index, at + TRACES_DROPPED_BYTE),
+      this.#word(index, at + HEAP_EVENTS_BYTE),
     );
   }
 

@@ -84,6 +84,14 @@ export function portsSuite(kit: Kit): void {
       expect(answer.outbox.length).toBeLessThan(100_000);
     });
 
+    test.each([105n, 106n])('%s is counted, and the guest goes on', async (port) => {
+      const vm = await create(programs.SEND_THREE);
+      for (let call = 0; call < 2; call++) {
+        const answer = await enter(vm, { rdx: port, rax: 64n, rcx: 0x1000n });
+        expect(answer).toMatchObject({ exit: { kind: 'halt' }, outbox: [], outboxDropped: 0, heapEvents: 3 });
+      }
+    });
+
     test('without an output buffer leave the guest like any other', async () => {
       const vm = await create(programs.SEND_THREE, planOf(programs.SEND_THREE, { output: false }));
       const answer = await enter(vm, { rdx: 103n, rax: 0x61n });

@@ -110,7 +110,9 @@ export function regionsSuite(kit: Kit): void {
       expect(vm.mappedRegions).toEqual([{ address: AT, lengthBytes: PAGE_BYTES, rights: READ }]);
       expect((await enter(vm, { rdi: BigInt(AT + 0x10000) })).exit.kind).toBe('exception');
       const twin = (await kit.driver.createVmFromSnapshot(snapshot)) as WholeVm;
-      onTestFinished(() => twin.close());
+      onTestFinished(async () => {
+        await twin.close();
+      });
       expect(twin.mappedRegions).toEqual(vm.mappedRegions);
       expect((await enter(twin, { rdi: BigInt(AT) })).regs.rax).toBe(0x5eedn);
     });

@@ -79,8 +79,12 @@ export function snapshotsSuite(kit: Kit): void {
         await kit.driver.createVmFromSnapshot(snapshot),
         await kit.driver.createVmFromSnapshot(snapshot),
       ];
-      onTestFinished(() => one.close());
-      onTestFinished(() => other.close());
+      onTestFinished(async () => {
+        await one.close();
+      });
+      onTestFinished(async () => {
+        await other.close();
+      });
       snapshot.close();
       snapshot.close();
       await vm.close();

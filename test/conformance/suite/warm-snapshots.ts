@@ -45,7 +45,9 @@ export function warmSnapshotsSuite(kit: Kit): void {
       const plain = await vm.snapshot();
       const warm = (await prime(vm)) as DriverSnapshot;
       const clone = await kit.driver.createVmFromSnapshot(warm);
-      onTestFinished(() => clone.close());
+      onTestFinished(async () => {
+        await clone.close();
+      });
       for (let round = 0; round < 2; round++) {
         expect(await copy(clone, 3n)).toEqual([3n, 1n]);
         await clone.restore(plain);

@@ -8,6 +8,8 @@ const LOG_PORT = 99;
 const ABORT_PORT = 102;
 const DEBUG_PRINT_PORT = 103;
 const TRACE_PORT = 104;
+const HEAP_ALLOCATED_PORT = 105;
+const HEAP_FREED_PORT = 106;
 const ABORT_END = 0xff;
 const MAX_ENTRIES = 1024;
 const MAX_TRACE_BYTES = 64 * 1024;
@@ -20,6 +22,7 @@ export class FakeOutbox {
   #traces = false;
   #lastTrace: Uint8Array | undefined;
   tracesDropped = 0;
+  heapEvents = 0;
 
   /** @param start `fresh`: an entry from outside, which forgets an abort that was begun before it */
   begin(start: { readonly fresh: boolean; readonly traces?: boolean | undefined }): void {
@@ -28,6 +31,7 @@ export class FakeOutbox {
     this.#traces = start.traces === true;
     this.#lastTrace = undefined;
     this.tracesDropped = 0;
+    this.heapEvents = 0;
     if (start.fresh) this.#abort = [];
   }
 
@@ -69,6 +73,10 @@ export class FakeOutbox {
         return undefined;
       }
       case TRACE_PORT:
+        return undefined;
+      case HEAP_ALLOCATED_PORT:
+      case HEAP_FREED_PORT:
+        this.heapEvents++;
         return undefined;
       default:
         return out;

@@ -141,7 +141,7 @@ class FakeVm implements DriverVm {
   readonly #outbox = new FakeOutbox();
   #base: SnapshotState | undefined;
   #busy: Promise<unknown> | undefined;
-  #closed: Promise<void> | undefined;
+  #closed: Promise<number> | undefined;
   #dropped = false;
   #callActive = false;
   #generation = 0n;
@@ -339,12 +339,13 @@ class FakeVm implements DriverVm {
     return this.#machine.mapped.map(partOf);
   }
 
-  close(): Promise<void> {
+  close(): Promise<number> {
     if (!this.#closed) {
       this.#closed = (async () => {
         await this.#busy?.catch(() => undefined);
         this.#dropped = true;
         this.onClosed?.();
+        return 0;
       })();
       this.#wake?.();
     }
@@ -373,6 +374,7 @@ class FakeVm implements DriverVm {
         clock: { enteredNs: Number(enteredTsc), leftNs: Number(leftTsc), enteredTsc, leftTsc },
       }),
       tracesDropped: this.#outbox.tracesDropped,
+      heapEvents: this.#outbox.heapEvents,
       phases: {
         queuedNs: 0,
         restoreNs: 0,

@@ -125,7 +125,7 @@ class KvmVm implements DriverVm {
   operation: Waiting | undefined;
   closing: Waiting | undefined;
   readonly #driver: KvmDriver;
-  #closed: Promise<void> | undefined;
+  #closed: Promise<number> | undefined;
   #regions: readonly PlannedRegion[] = [];
 
   constructor(driver: KvmDriver, native: NativeVm, memoryBytes: number) {
@@ -260,15 +260,15 @@ class KvmVm implements DriverVm {
     return this.#regions;
   }
 
-  close(): Promise<void> {
-    this.#closed ??= new Promise<unknown>((resolve, reject) => {
+  close(): Promise<number> {
+    this.#closed ??= new Promise((resolve, reject) => {
       if (this.native.close()) {
-        this.closing = { resolve, reject };
+        this.closing = { resolve: resolve as (value: unknown) => void, reject };
         this.#driver.expect(this);
       } else {
-        resolve(this.#driver.close());
+        resolve(this.#driver.close().then(() => 0));
       }
-    }).then(() => undefined);
+    });
     return this.#closed;
   }
 
@@ -409,7 +409,7 @@ class KvmDriver implements HypervisorDriver {
     if (status === NativeCode.None && op === Op.Run) return this.#records.answer(index, vm.native);
     const detail = this.#native.detail(index);
     if (status !== NativeCode.None) throw failure(status, detail.text ?? '', detail.errno ?? 0);
-    if (op === Op.Compare) return detail.count;
+    if (op === Op.Compare || op === Op.Close) return detail.count;
     if (op === Op.GetState) return detail.state;
     return detail.snapshot === undefined ? undefined : new KvmSnapshot(detail.snapshot);
   }

@@ -149,7 +149,9 @@ export class LeakVm {
 
   static async create(driver: HypervisorDriver, code: Uint8Array, start: Start): Promise<LeakVm> {
     const vm = await driver.createVm(planOf(code, start.endsWith('ring 0')));
-    onTestFinished(() => vm.close());
+    onTestFinished(async () => {
+      await vm.close();
+    });
     await vm.snapshot();
     if (start.startsWith('warm'))
       expect(

@@ -336,6 +336,7 @@ void Server::publish(Completion completion) {
       entry.value = completion.count;
       break;
     case OpKind::Close:
+      entry.value = completion.count;
       seat_of_vm_.erase(found);
       seat = Seat{};
       break;

@@ -92,7 +92,7 @@ struct CompletionEntry {
   uint32_t status;  // ErrorCode
   int32_t error_number;
   uint32_t tail_bytes;
-  uint64_t value;  // Create: slot. Compare: pages. Prime, Snapshot: 1 when one was taken.
+  uint64_t value;  // Create: slot. Compare, Close: pages that differ. Prime, Snapshot: 1 when one was taken.
 };
 static_assert(sizeof(CompletionEntry) == 32);
 

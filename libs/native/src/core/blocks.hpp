@@ -80,7 +80,7 @@ struct Answer {
   uint64_t entered_tsc;
   uint64_t left_tsc;
   uint32_t traces_dropped;  // batches that lie outside of guest memory, are too large, or did not fit the outbox
-  uint32_t reserved;
+  uint32_t heap_events;     // allocations and frees that a guest built with mem_profile told of (guest-abi 11.3)
   char reason[kReasonBytes];  // NUL-terminated text, for Unknown and Protocol
 };
 static_assert(offsetof(Answer, error_code) == 40);

@@ -38,7 +38,7 @@ struct Completion {
   std::string text;
   /** Of Snapshot; of Prime when it took one. */
   std::shared_ptr<const Snapshot> snapshot;
-  /** Of Compare: pages that differ. */
+  /** Of Compare: pages that differ. Of Close: those that differed when the VM was cleaned for the next one. */
   uint64_t count = 0;
   /** Of GetState: the registers as `StateKind` lays them out. */
   std::vector<uint8_t> state = {};

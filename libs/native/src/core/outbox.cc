@@ -20,6 +20,7 @@ void Outbox::begin(uint8_t* area, Start start) noexcept {
   traces_ = start.traces;
   traces_dropped_ = 0;
   last_trace_bytes_ = 0;
+  heap_events_ = 0;
   if (start.fresh) forget_abort();
 }
 
@@ -39,6 +40,10 @@ Outbox::Served Outbox::serve(uint16_t port, uint32_t value, GuestMemory& memory)
     }
     case ports::kTraceBatch:
       // The registers said it all; a guest that traces unasked goes on, too.
+      return Served::GoOn;
+    case ports::kHeapAllocated:
+    case ports::kHeapFreed:
+      heap_events_ += heap_events_ < UINT32_MAX;
       return Served::GoOn;
     default:
       return Served::NotMine;
@@ -145,6 +150,7 @@ void Outbox::report(Answer& answer) const noexcept {
   answer.outbox_bytes = used_bytes_;
   answer.outbox_dropped = dropped_;
   answer.traces_dropped = traces_dropped_;
+  answer.heap_events = heap_events_;
 }
 
 }  // namespace mayfly

@@ -17,12 +17,14 @@ inline constexpr uint16_t kLog = 99;
 inline constexpr uint16_t kAbort = 102;
 inline constexpr uint16_t kDebugPrint = 103;
 inline constexpr uint16_t kTraceBatch = 104;
+inline constexpr uint16_t kHeapAllocated = 105;
+inline constexpr uint16_t kHeapFreed = 106;
 }  // namespace ports
 
 /**
  * What the guest sends while nobody outside is needed, kept in order and capped in the VM's block, undecoded:
  * log records popped from its output buffer, debug characters, abort bytes up to their terminator, and trace
- * batches.
+ * batches. What a guest built with mem_profile tells of its heap, many times a call, is counted only.
  * Slot thread only.
  */
 class Outbox {
@@ -68,6 +70,7 @@ class Outbox {
   uint32_t dropped_ = 0;
   bool traces_ = false;
   uint32_t traces_dropped_ = 0;
+  uint32_t heap_events_ = 0;
   // Where the bytes of the latest trace batch lie in the area.
   uint32_t last_trace_at_ = 0;
   uint32_t last_trace_bytes_ = 0;

@@ -37,7 +37,11 @@ void Reaper::main() {
     queue_.pop_front();
     const bool keep = !stopping_;
     lock.unlock();
-    if (keep) item.body = recycled_.put(std::move(item.body));
+    if (keep) {
+      RecycledVms::Put put = recycled_.put(std::move(item.body));
+      item.body = std::move(put.freed);
+      item.completion.count = put.differing_pages;
+    }
     item.body = VmBody{};
     if (item.completion.vm != nullptr) completions_.push(std::move(item.completion));
     item.completion = Completion{};

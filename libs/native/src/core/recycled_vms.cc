@@ -5,11 +5,18 @@
 
 namespace mayfly {
 
-VmBody RecycledVms::put(VmBody body) {
-  if (limit_ == 0 || !body.recyclable_on) return body;
+RecycledVms::Put RecycledVms::put(VmBody body) {
+  if (limit_ == 0 || !body.recyclable_on) return {std::move(body)};
   const uint64_t bytes = body.memory->plan().memory_bytes();
-  if (bytes > kMaxBytes || !is_clean(body)) return body;
+  if (bytes > kMaxBytes) return {std::move(body)};
+  const std::optional<uint64_t> differences = differences_of(body);
+  // One that could not be compared is freed, as if this did not exist.
+  if (!differences) return {std::move(body)};
   const std::lock_guard lock(mutex_);
+  if (*differences != 0) {
+    counts_.unclean++;
+    return {std::move(body), *differences};
+  }
   uint64_t kept_bytes = bytes;
   for (const VmBody& each : kept_) kept_bytes += each.memory->plan().memory_bytes();
   // One goes at most, so that whoever calls frees one at a time; a large one that needs more room waits for the next.
@@ -21,11 +28,11 @@ VmBody RecycledVms::put(VmBody body) {
   }
   if (kept_bytes > kMaxBytes) {
     kept_.push_front(std::move(oldest));
-    return body;
+    return {std::move(body)};
   }
   kept_.push_back(std::move(body));
   counts_.kept++;
-  return oldest;
+  return {std::move(oldest)};
 }
 
 VmBody RecycledVms::take(const Plan& plan, uint32_t slot) {
@@ -51,16 +58,13 @@ RecycledVms::Counts RecycledVms::counts() const {
   return counts_;
 }
 
-bool RecycledVms::is_clean(const VmBody& body) {
+std::optional<uint64_t> RecycledVms::differences_of(const VmBody& body) {
   try {
     body.memory->restore();
-    if (body.memory->count_differences() == 0) return true;
+    return body.memory->count_differences();
   } catch (const std::exception&) {
-    return false;  // it could not be compared: then it is freed, as if this did not exist
+    return std::nullopt;
   }
-  const std::lock_guard lock(mutex_);
-  counts_.unclean++;
-  return false;
 }
 
 }  // namespace mayfly

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include "vm_body.hpp"
 
@@ -31,11 +32,14 @@ class RecycledVms {
   /** `limit`: VMs kept at most, beside at most `kMaxBytes` of guest memory; 0: none. */
   explicit RecycledVms(uint32_t limit) : limit_(limit) {}
 
-  /**
-   * Cleans a VM that nobody uses any more and keeps it. Takes as long as a comparison of its memory.
-   * @returns what has to be freed: the VM itself if it cannot be kept, the one that was kept longest if it made room.
-   */
-  VmBody put(VmBody body);
+  struct Put {
+    /** What has to be freed: the VM itself if it cannot be kept, the one that was kept longest if it made room. */
+    VmBody freed = {};
+    /** Pages that its restore left different: a bug of the host, as when a live check fails. */
+    uint64_t differing_pages = 0;
+  };
+  /** Cleans a VM that nobody uses any more and keeps it. Takes as long as a comparison of its memory. */
+  Put put(VmBody body);
   /** A VM of exactly this plan on this slot, at whatever snapshot; an empty body when there is none. */
   VmBody take(const Plan& plan, uint32_t slot);
   /** Frees all. */
@@ -43,7 +47,8 @@ class RecycledVms {
   Counts counts() const;
 
  private:
-  bool is_clean(const VmBody& body);
+  /** @returns pages that differ after a restore; absent when it could not be compared */
+  static std::optional<uint64_t> differences_of(const VmBody& body);
 
   const uint32_t limit_;
   mutable std::mutex mutex_;

@@ -518,7 +518,8 @@ Completion Vm::set_regions() {
 VmBody Vm::release() noexcept {
   interrupt_->drop();
   const bool ready = body_.shell != nullptr && body_.memory->base() != nullptr;
-  if (ready && !failed_ && !access_pending_ && !state_set_ &&
+  // In ring 0 a guest has more state than the check of a kept VM compares.
+  if (ready && !failed_ && !access_pending_ && !state_set_ && !plan_->supervisor() &&
       body_.memory->regions() == body_.memory->base()->vcpu().regions)
     body_.recyclable_on = slot_->index();
   return std::move(body_);

@@ -1,8 +1,10 @@
 #include <cstring>
+#include <semaphore>
 
 #include "guest.hpp"
 #include "harness.hpp"
 #include "kvm_backend.hpp"
+#include "reaper.hpp"
 #include "recycled_vms.hpp"
 
 using namespace mayfly;
@@ -130,9 +132,31 @@ TEST("a VM whose memory differs after its restore is not kept") {
   VmBody body = body_of(*backend);
   body.memory->data()[kData + 17] = 1;  // a store that no dirty bit tells of
   const Plan& plan = body.memory->plan();
-  CHECK(recycled.put(std::move(body)).shell != nullptr);
+  const RecycledVms::Put put = recycled.put(std::move(body));
+  CHECK(put.freed.shell != nullptr);
+  CHECK_EQ(put.differing_pages, 1u);
   CHECK(recycled.take(plan, 0).shell == nullptr);
   CHECK_EQ(recycled.counts().unclean, 1u);
+}
+
+TEST("a close tells how many pages its VM's restore left different") {
+  SyncClient client;
+  const auto vm = make_vm(client, count_and_mark());
+  const auto backend = open_kvm_backend();
+  RecycledVms recycled(2);
+  std::binary_semaphore ended(0);
+  CompletionList completions([&ended] { ended.release(); });
+  Reaper reaper(completions, recycled);
+  for (const uint64_t pages : {0, 2}) {
+    VmBody body = body_of(*backend, 3);
+    // Stores that no dirty bit tells of.
+    for (uint64_t page = 0; page < pages; page++) body.memory->data()[kData + page * kPageBytes] = 1;
+    reaper.free(std::move(body), {vm, OpKind::Close, ErrorCode::None, 0, {}, nullptr, 0});
+    ended.acquire();
+    Completion completion;
+    CHECK(completions.take(completion));
+    CHECK_EQ(completion.count, pages);
+  }
 }
 
 TEST("a VM stays with its slot") {
@@ -140,7 +164,7 @@ TEST("a VM stays with its slot") {
   RecycledVms recycled(2);
   VmBody body = body_of(*backend);
   const auto plan = body.memory->shared_plan();
-  CHECK(recycled.put(std::move(body)).shell == nullptr);
+  CHECK(recycled.put(std::move(body)).freed.shell == nullptr);
   CHECK(recycled.take(*plan, 1).shell == nullptr);
   CHECK(recycled.take(*plan, 0).shell != nullptr);
   CHECK(recycled.take(*plan, 0).shell == nullptr);
@@ -153,12 +177,12 @@ TEST("VMs are kept within a count and a size; the one kept longest makes room") 
   for (int i = 0; i < 3; i++) {
     VmBody body = body_of(*backend);
     plans.push_back(body.memory->shared_plan());
-    const VmBody freed = recycled.put(std::move(body));
+    const VmBody freed = recycled.put(std::move(body)).freed;
     CHECK((freed.shell != nullptr) == (i == 2));
     if (i == 2) CHECK(&freed.memory->plan() == plans[0].get());
   }
   VmBody large = body_of(*backend, RecycledVms::kMaxBytes / kPageBytes);
-  CHECK(recycled.put(std::move(large)).shell != nullptr);
+  CHECK(recycled.put(std::move(large)).freed.shell != nullptr);
   CHECK(recycled.take(*plans[1], 0).shell != nullptr);
   CHECK(recycled.take(*plans[2], 0).shell != nullptr);
 }

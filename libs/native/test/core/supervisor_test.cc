@@ -174,6 +174,18 @@ TEST("a supervisor starts without paging when its special registers say so") {
   CHECK(go_on(client, *vm).exit == ExitKind::Halt);
 }
 
+TEST("a supervisor's VM is never kept for the next one") {
+  SyncClient client({.recycled_vms = 2});
+  auto vm = make_supervisor(client, supervisor_store());
+  const auto snapshot = client.snapshot(*vm);
+  client.close(*vm);
+  auto next = client.create_vm(snapshot);
+  CHECK(enter(client, *next, entry_with(kData, 5)).exit == ExitKind::Halt);
+  CHECK_EQ(read_u64(*next, kData), 5u);
+  client.close(*next);
+  CHECK_EQ(client.engine().recycled().kept, 0u);
+}
+
 GUEST(supervisor_spins, "jmp .")
 TEST("a supervisor is killed by its deadline, and special registers that no CPU takes are refused") {
   SyncClient client;

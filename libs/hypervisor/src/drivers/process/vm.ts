@@ -104,7 +104,7 @@ export class ProcessVm implements DriverVm {
   #waiting: MemoryWrite[] = [];
   #waitingBytes = 0;
   #window: MemoryWindow | undefined;
-  #closed: Promise<void> | undefined;
+  #closed: Promise<number> | undefined;
 
   constructor(cell: Cell, seat: Seat, requests: RequestWriter, firstSlot: number) {
     this.slot = firstSlot + (seat.slot as number);
@@ -311,7 +311,7 @@ export class ProcessVm implements DriverVm {
     });
   }
 
-  close(): Promise<void> {
+  close(): Promise<number> {
     forgottenVms.unregister(this);
     this.#closed ??= closeSeat(this.#cell, this.#seat);
     return this.#closed;
@@ -361,15 +361,18 @@ export class ProcessVm implements DriverVm {
   }
 }
 
-/** Ends what runs as killed, waits for it, frees the seat. A cell that has ended has freed all. */
-export function closeSeat(cell: Cell, seat: Seat): Promise<void> {
-  if (seat.closed || cell.ended !== undefined) return Promise.resolve();
+/**
+ * Ends what runs as killed, waits for it, frees the seat. A cell that has ended has freed all.
+ * @returns pages that differed when its VM was cleaned for the next one
+ */
+export function closeSeat(cell: Cell, seat: Seat): Promise<number> {
+  if (seat.closed || cell.ended !== undefined) return Promise.resolve(0);
   seat.closed = true;
   if (seat.operation !== undefined) seat.operation.killedAtMs ??= performance.now();
   return cell.post(seat, {
     op: Op.Close,
     limitMs: OPERATION_LIMIT_MS,
     send: (generation) => cell.send({ kind: CellMessage.Close, seat: seat.index, generation }),
-    read: () => undefined,
+    read: (completion) => cell.completions.value(completion),
   });
 }
