@@ -87,8 +87,16 @@ describe('ReplyServer', () => {
     const path = replySocketPath(folder, 'same');
     const first = new ReplyServer(path, () => undefined);
     await first.listen();
-    const second = new ReplyServer(path, () => undefined);
+    let received: ((one: Reply) => void) | undefined;
+    const arrived = new Promise<Reply>((resolve) => {
+      received = resolve;
+    });
+    const second = new ReplyServer(path, (one) => received?.(one));
     await second.listen();
+    const socket = createConnection(path);
+    socket.write(encodeReply(reply(1, 0)));
+    expect((await arrived).token).toBe(reply(1, 0).token);
+    socket.destroy();
     await second.close();
     await first.close();
   });

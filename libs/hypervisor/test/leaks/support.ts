@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, onTestFinished } from 'vitest';
 import {
   createKvmDriver,
+  type DriverExit,
   type DriverVm,
   type HypervisorDriver,
   Rights,
@@ -212,15 +213,11 @@ export async function expectNoLeak(driver: HypervisorDriver, leak: Leak, start: 
   }
 }
 
-/** Whether the guest may execute `instructions` on this host. */
-export async function canExecute(
-  driver: HypervisorDriver | undefined,
-  instructions: string,
-): Promise<boolean> {
-  if (!driver) return false;
+/** How a guest ends that executes `instructions` and then halts. */
+export async function endOf(driver: HypervisorDriver, instructions: string): Promise<DriverExit> {
   const vm = await driver.createVm(planOf(assemble(`${instructions}\nhlt`)));
   try {
-    return (await vm.run({ entry: ENTRY, deadlineUs: LONG_US })).exit.kind === 'halt';
+    return (await vm.run({ entry: ENTRY, deadlineUs: LONG_US })).exit;
   } finally {
     await vm.close();
   }
