@@ -17,6 +17,20 @@ test('links between documents lead to files that exist', () => {
   expect(broken).toEqual([]);
 });
 
+test('paths that documents name are there, from the root or beside them; what is built may be missing', () => {
+  const places = /`((?:apps|docs|guests|infra|libs|scripts|test)\/[\w./-]+)`/g;
+  const named = documents.flatMap((file) =>
+    [...read(file).matchAll(places)].map(([, place = '']) => ({ file, place })),
+  );
+  expect(named.length).toBeGreaterThan(50);
+  const missing = named.filter(
+    ({ file, place }) =>
+      !/(^|\/)build(\/|$)/.test(place) &&
+      ![root, path.join(root, path.dirname(file))].some((folder) => existsSync(path.join(folder, place))),
+  );
+  expect(missing).toEqual([]);
+});
+
 test('commands that documents name are scripts of package.json', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const named = documents.flatMap((file) =>
