@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { cellsOf, cpuTicks, runs } from '../helpers/cells.js';
 import { kvmWorks, startMayfly } from '../helpers/mayfly.js';
 
 describe.skipIf(!kvmWorks)('when processes die (needs /dev/kvm)', () => {
@@ -64,6 +65,36 @@ describe.skipIf(!kvmWorks)('when processes die (needs /dev/kvm)', () => {
       await mayfly.stop();
     }
   }, 120_000);
+
+  it('answers a sync caller with 503 when the cell of its call dies, and serves the next with another cell', async () => {
+    const env = { MAYFLY_ISOLATION: 'process', MAYFLY_WORKER_SPARE_CELLS: '0' };
+    const mayfly = await startMayfly({ env });
+    try {
+      await mayfly.upload('spin');
+      const work = { function: 'spin', entrypoint: 'Work', args: [1], returns: 'uint' };
+      expect((await mayfly.invoke(work)).status).toBe(200);
+      const [cell = 0] = cellsOf(mayfly.workers[0]?.pid ?? 0);
+      const before = cpuTicks(cell);
+      const lost = mayfly.invoke({
+        function: 'spin',
+        entrypoint: 'Spin',
+        args: [],
+        returns: 'void',
+        timeoutMs: 30_000,
+      });
+      await runs(cell, before);
+      process.kill(cell, 'SIGKILL');
+      const answer = await lost;
+      expect(answer.status).toBe(503);
+      const problem = (await answer.json()) as { invocationId?: string };
+      expect(problem).toMatchObject({ type: 'urn:mayfly:problem:host-fault', origin: 'platform' });
+      const record = await mayfly.request(`/v1/invocations/${problem.invocationId}`);
+      expect(await record.json()).toMatchObject({ outcome: 'host-fault' });
+      expect((await mayfly.invoke(work)).status).toBe(200);
+    } finally {
+      await mayfly.stop();
+    }
+  }, 60_000);
 
   it('drains on SIGTERM: what runs is answered, both processes exit 0', async () => {
     const mayfly = await startMayfly();

@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { keys } from '@mayfly/contracts';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { cellsOf, isAlive, until } from '../helpers/cells.js';
 import { kvmWorks } from '../helpers/mayfly.js';
 import { callOf, WorkerHost } from './worker-host.js';
 
@@ -12,29 +12,6 @@ beforeEach(async () => {
 afterEach(() => host?.stop());
 
 const hello = () => callOf('Hello', [{ type: 'string', value: 'a' }], 'string');
-const POLL_MS = 5;
-
-/** The cells of a worker, with a tenant or without. */
-function cellsOf(pid: number): number[] {
-  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-  );
-  return children.filter((child) => readFileSync(`/proc/${child}/comm`, 'utf8').trim() === 'mayfly-cell');
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-}
-
 describe.skipIf(!kvmWorks)('isolation of a worker (skipped where /dev/kvm cannot be opened)', () => {
   test('by process: after its cell died a tenant is served by another one, and the worker says so', async () => {
     const worker = await host.startWorker('w1', { MAYFLY_ISOLATION: 'process' });

@@ -102,10 +102,10 @@ export class WorkerHost {
     return worker;
   }
 
-  /** Puts a guest of `guests/build` where workers find it. */
+  /** Puts a guest of `guests/build` where workers find it, for the tenant `overrides` names. */
   async publish(guest: string, overrides: Partial<FunctionRef> = {}): Promise<FunctionRef> {
     const elf = await readFile(path.join(root, 'guests/build', `${guest}.elf`));
-    const { sha256, lengthBytes } = await this.blobs.put(TENANT, elf);
+    const { sha256, lengthBytes } = await this.blobs.put(overrides.tenant ?? TENANT, elf);
     return {
       tenant: TENANT,
       name: guest,
@@ -137,18 +137,18 @@ export class WorkerHost {
   /** One sync call, to its record. */
   async call(ref: FunctionRef, item: InvocationItem): Promise<InvocationRecord> {
     await this.add('sync', ref, [item]);
-    return this.recorded(item.invocationId);
+    return this.recorded(item.invocationId, ref.tenant);
   }
 
-  async record(invocationId: string): Promise<InvocationRecord | undefined> {
-    const json = await this.redis.get(keys.record(TENANT, invocationId));
+  async record(invocationId: string, tenant = TENANT): Promise<InvocationRecord | undefined> {
+    const json = await this.redis.get(keys.record(tenant, invocationId));
     return json === null ? undefined : (JSON.parse(json) as InvocationRecord);
   }
 
   /** The record, once it is there. */
-  async recorded(invocationId: string): Promise<InvocationRecord> {
+  async recorded(invocationId: string, tenant = TENANT): Promise<InvocationRecord> {
     for (;;) {
-      const record = await this.record(invocationId);
+      const record = await this.record(invocationId, tenant);
       if (record) return record;
       await poll();
     }
