@@ -62,6 +62,7 @@ export {
   type GuestInitFailure,
   guestInitFailure,
   loadSandbox,
+  type Privilege,
   type SandboxOptions,
   UninitializedSandbox,
 } from './uninitialized-sandbox.js';

@@ -11,7 +11,7 @@ import { isTimeout } from './call-options.js';
 import { CallState } from './call-state.js';
 import type { GuestLogRecord } from './codec/guest-log.js';
 import { encodeHostFunctionDetails } from './codec/host-function-details.js';
-import type { DriverSnapshot, DriverVm, GeneralRegisters, HypervisorDriver } from './driver.js';
+import type { DriverSnapshot, DriverVm, GeneralRegisters, HypervisorDriver, VmPlan } from './driver.js';
 import { checkElf, type ElfImage } from './elf/index.js';
 import { hypervisorError } from './errors.js';
 import { type Fault, fault, hex } from './faults.js';
@@ -49,7 +49,16 @@ export interface SandboxOptions {
   readonly liveCheck?: LiveCheckOptions;
   /** Looks on at every run, the initialisation included. */
   readonly observer?: RunObserver;
+  /**
+   * Where the guest runs (`VmPlan.privilege`). `supervisor`: in ring 0 of its VM, as the reference host runs its guests, for
+   * comparing with it: less isolation, no warm snapshot, dearer calls. Never for code that nobody trusts; a driver without
+   * it refuses with MAYFLY_ERR_VM_PLAN. @defaultValue 'user'
+   */
+  readonly privilege?: Privilege;
 }
+
+export type Privilege = NonNullable<VmPlan['privilege']>;
+const PRIVILEGES: readonly Privilege[] = ['user', 'supervisor'];
 
 /** Why `evolve` failed, when the guest is at fault: the details of MAYFLY_ERR_GUEST_INIT. */
 export interface GuestInitFailure {
@@ -82,7 +91,7 @@ export async function loadSandbox(
   elf: Uint8Array,
   options: SandboxOptions = {},
 ): Promise<UninitializedSandbox> {
-  const { logLevel, initTimeoutMs = 10_000 } = options;
+  const { logLevel, initTimeoutMs = 10_000, privilege = 'user' } = options;
   if (logLevel !== undefined && !LOG_LEVELS.includes(logLevel))
     throw hypervisorError(
       'MAYFLY_ERR_SANDBOX_OPTIONS',
@@ -94,6 +103,12 @@ export async function loadSandbox(
       'MAYFLY_ERR_SANDBOX_OPTIONS',
       `initTimeoutMs is ${String(initTimeoutMs)}: expected milliseconds above 0`,
       { details: { option: 'initTimeoutMs' } },
+    );
+  if (!PRIVILEGES.includes(privilege))
+    throw hypervisorError(
+      'MAYFLY_ERR_SANDBOX_OPTIONS',
+      `privilege is ${String(privilege)}: expected ${PRIVILEGES.join(', ')}`,
+      { details: { option: 'privilege' } },
     );
   const memory = resolveMemory(options.memory);
   const budget = resolveBudget(options.budget);
@@ -116,6 +131,7 @@ export async function loadSandbox(
     budget,
     liveCheck,
     observer: options.observer,
+    privilege,
   });
 }
 
@@ -133,6 +149,7 @@ interface LoadedGuest {
   readonly budget: CallBudget;
   readonly liveCheck: LiveCheck;
   readonly observer: RunObserver | undefined;
+  readonly privilege: Privilege;
 }
 
 /** A checked guest that has not run: host functions are registered here, and only here (guest-abi 8.1). */
@@ -204,7 +221,7 @@ export class UninitializedSandbox {
   }
 
   async #evolve(): Promise<Sandbox> {
-    const { driver, image, memory, initData, budget, liveCheck } = this.#guest;
+    const { driver, image, memory, initData, budget, liveCheck, privilege } = this.#guest;
     const hostFunctions = encodeHostFunctionDetails(
       new Map([...this.#hostFunctions].map(([name, { signature }]) => [name, signature])),
     );
@@ -221,7 +238,7 @@ export class UninitializedSandbox {
     });
     const cookie = randomBytes(COOKIE_BYTES);
     const vm = await driver.createVm(
-      planVm({ image, layout, hostFunctions, cookie, initData: initData?.bytes }),
+      planVm({ image, layout, hostFunctions, cookie, initData: initData?.bytes, privilege }),
     );
     this.#vm = vm;
     try {

@@ -88,6 +88,7 @@ describe('loadSandbox refuses', () => {
     ['a numeric log level', { logLevel: 3 }],
     ['an init timeout of 0', { initTimeoutMs: 0 }],
     ['an init timeout of NaN', { initTimeoutMs: Number.NaN }],
+    ['an unknown privilege', { privilege: 'root' }],
     ['a heap of text', { memory: { heapBytes: '1' } }],
     ['a heap of 1025 MiB', { memory: { heapBytes: 1025 << 20 } }],
   ])('%s', async (_label, options) => {

@@ -104,3 +104,35 @@ describe('a hypervisor', () => {
     });
   });
 });
+
+test.skipIf(kvm.reason !== '')(
+  `a guest in ring 0 starts without paging when it is asked to, like real mode${kvm.reason && ` (skipped: ${kvm.reason})`}`,
+  async () => {
+    const driver = await createKvmDriver({ slots: 1, spareShells: 0 });
+    onTestFinished(() => driver.close());
+    const vm = await driver.createVm({
+      memoryBytes: 0x1_0000,
+      regions: [{ address: 0x8000, lengthBytes: 0x1000, rights: 7 }],
+      // mov $0x1234, %ax, as only a 16-bit segment reads it; out %ax, $0x65; hlt
+      load: [{ address: 0x8000, bytes: Uint8Array.of(0xb8, 0x34, 0x12, 0xe7, 0x65, 0xf4) }],
+      privilege: 'supervisor',
+    });
+    const hypervisor = over(vm);
+    await hypervisor.setupInitialSregs({ paging: false });
+    expect(await hypervisor.sregs()).toEqual(initialSpecialRegisters({ paging: false }));
+    const answer = await vm.run({ entry: { rip: 0x8000n } });
+    expect(answer.exit).toEqual({ kind: 'io-out', port: 0x65, sizeBytes: 2, value: 0x1234 });
+    expect((await vm.run({})).exit).toEqual({ kind: 'halt' });
+  },
+);
+
+test('a guest in ring 0 is refused by name by a driver that has none', async () => {
+  const driver = await fake();
+  onTestFinished(() => driver.close());
+  await expect(
+    driver.createVm({ memoryBytes: 0x1000, regions: [], load: [], privilege: 'supervisor' }),
+  ).rejects.toMatchObject({
+    code: 'MAYFLY_ERR_VM_PLAN',
+    message: expect.stringContaining('privilege'),
+  });
+});
