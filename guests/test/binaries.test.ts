@@ -32,7 +32,9 @@ describe.each(names)('%s.elf', (name) => {
 
   test('halts at one place and uses no AVX', () => {
     const code = disassembly(name);
-    expect(code.filter((line) => /\thlt\b/.test(line))).toHaveLength(1);
+    // One more in the guest that tries each instruction of ring 0.
+    const places = name === 'privileged' ? 2 : 1;
+    expect(code.filter((line) => /\thlt\b/.test(line))).toHaveLength(places);
     expect(code.filter((line) => /%[yz]mm|\tv[a-z]+ps\b/.test(line))).toEqual([]);
   });
 });

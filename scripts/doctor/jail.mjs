@@ -22,6 +22,13 @@ const ADVICE = {
     'All cells share the user of the worker. Start the worker as root, or give it CAP_SETUID, CAP_SETGID and CAP_SYS_ADMIN.',
 };
 
+/** Whether a worker of more than one tenant may start here. */
+export function jailSuffices() {
+  if (!existsSync(PROGRAM)) return false;
+  const { status, stdout } = spawnSync(PROGRAM, { encoding: 'utf8', timeout: 10_000 });
+  return status === 0 && REQUIRED.every((layer) => stdout.includes(`${layer} in-place`));
+}
+
 /** What this host allows of a cell's jail: the same code jails a process of its own and tells. */
 export function jailFindings() {
   if (!existsSync(PROGRAM))

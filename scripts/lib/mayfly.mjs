@@ -3,6 +3,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { jailSuffices } from '../doctor/jail.mjs';
 import { fail, say } from './console.mjs';
 import { root } from './exec.mjs';
 import { startProcess } from './processes.mjs';
@@ -57,7 +58,7 @@ export async function startMayfly() {
         graceMs,
       );
     // The worker starts first and so is drained last: a gateway on its way out still gets its answers.
-    const worker = node('worker', 'apps/worker/dist/main.js', {}, WORKER_GRACE_MS);
+    const worker = node('worker', 'apps/worker/dist/main.js', isolation(), WORKER_GRACE_MS);
     const gateway = node(
       'gateway',
       'apps/gateway/dist/server.js',
@@ -70,6 +71,13 @@ export async function startMayfly() {
     await stop();
     throw error;
   }
+}
+
+/** There is one tenant here, so that a host which cannot jail cells can still show what Mayfly does. */
+function isolation() {
+  if (process.env.MAYFLY_ISOLATION || jailSuffices()) return {};
+  say('isolation  thread: this host does not allow the jail of cells (npm run doctor says why)');
+  return { MAYFLY_ISOLATION: 'thread' };
 }
 
 function socketFolder(dataFolder) {

@@ -115,7 +115,7 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
     parse: integer(0, 3_600_000),
     fallback: () => 32_000,
   },
-  isolation: { variable: 'MAYFLY_ISOLATION', parse: oneOf(ISOLATIONS), fallback: () => 'thread' },
+  isolation: { variable: 'MAYFLY_ISOLATION', parse: oneOf(ISOLATIONS), fallback: () => 'process' },
   tenant: {
     variable: 'MAYFLY_TENANT',
     parse: pattern(/^[a-z0-9][a-z0-9-]{0,62}$/),

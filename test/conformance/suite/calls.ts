@@ -134,16 +134,16 @@ export function callsSuite(kit: Kit): void {
 
     test('that passed while the host worked ends the call at its next run', async () => {
       const [vm, clock] = [await create(programs.ASK_AND_TELL), await create(programs.SPIN)];
-      await enter(vm, {}, { startsCall: true, deadlineUs: 5_000 });
-      await enter(clock, {}, { deadlineUs: 10_000 });
+      await enter(vm, {}, { startsCall: true, deadlineUs: 200_000 });
+      await enter(clock, {}, { deadlineUs: 250_000 });
       expect((await vm.run({})).exit).toEqual({ kind: 'cancelled', by: 'deadline' });
     });
 
     test('of one call does not reach the next', async () => {
       const [vm, clock] = [await create(programs.ASK_AND_TELL), await create(programs.SPIN)];
-      await enter(vm, {}, { startsCall: true, deadlineUs: 5_000 });
+      await enter(vm, {}, { startsCall: true, deadlineUs: 200_000 });
       vm.endCall();
-      await enter(clock, {}, { deadlineUs: 10_000 });
+      await enter(clock, {}, { deadlineUs: 250_000 });
       expect((await enter(vm, {}, { startsCall: true, deadlineUs: 0 })).exit).toMatchObject({ port: 200 });
       expect((await vm.run({})).exit).toMatchObject({ port: 201 });
     });

@@ -10,6 +10,18 @@ const PENDING: readonly [name: string, code: string, exit: Partial<DriverExit>][
   ['an IN whose value never came', 'inb $0x60, %al', { kind: 'io-in', port: 0x60 }],
   ['a wide IN', 'movl $0x60, %edx\ninl %dx, %eax', { kind: 'io-in', port: 0x60 }],
   ['an OUT that nobody answered', 'movl $200, %edx\noutl %eax, %dx', { kind: 'io-out', port: 200 }],
+  ['a string OUT', `movl $200, %edx\nleaq ${PLACE.input}, %rsi\noutsb`, { kind: 'io-out', port: 200 }],
+  [
+    'a string OUT with more to come',
+    `movl $200, %edx\nleaq ${PLACE.input}, %rsi\nmovl $4, %ecx\nrep outsb`,
+    { kind: 'io-out', port: 200 },
+  ],
+  ['a string IN', `movl $0x60, %edx\nleaq ${PLACE.report}, %rdi\ninsb`, { kind: 'io-in', port: 0x60 }],
+  [
+    'a string IN with more to come',
+    `movl $0x60, %edx\nleaq ${PLACE.report}, %rdi\nmovl $4, %ecx\nrep insb`,
+    { kind: 'io-in', port: 0x60 },
+  ],
   ['a breakpoint', 'int3', { kind: 'exception', vector: 3 }],
   ['an undefined instruction', 'ud2', { kind: 'exception', vector: 6 }],
   ['a page fault', 'movq 0, %rax', { kind: 'exception', vector: 14 }],

@@ -60,6 +60,7 @@ void GuestRun::until_settled() {
     *kick_flag = 0;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (stopped()) break;
+    access_pending_ = false;
     vm.run(exit);
     entered_ = true;
     if (exit.kind == BackendExit::Interrupted) continue;
@@ -104,6 +105,8 @@ GuestRun::Next GuestRun::handle(const ExitInfo& exit) {
   answer_.registers = parts_.shell.vm().registers();
   switch (exit.kind) {
     case BackendExit::IoOut:
+      // A string OUT is only half done: what is loaded over it would be stepped on when KVM goes on with it.
+      access_pending_ = true;
       return handle_out(exit);
     case BackendExit::IoIn:
       answer_.exit = ExitKind::IoIn;
@@ -252,6 +255,7 @@ GuestRun::Next GuestRun::settle_halt(const GeneralRegisters& registers, uint64_t
   answer_.exit = ExitKind::Halt;
   answer_.registers = registers;
   answer_.registers.rip = site;
+  access_pending_ = false;  // the site's plain OUT
   return Next::Settle;
 }
 

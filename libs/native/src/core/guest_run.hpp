@@ -50,7 +50,7 @@ class GuestRun {
 
   /** The guest stands at an OUT, from which a run without an entry goes on. */
   bool resumable() const noexcept { return resumable_; }
-  /** The guest stands in an IN or MMIO access, which has to be completed before registers are set. */
+  /** The guest stands in an OUT, IN or MMIO access, which has to be completed before memory and registers are set. */
   bool access_pending() const noexcept { return access_pending_; }
   /** The guest stands at an instruction that touches an `untouched` range, and has not executed it. */
   bool touched() const noexcept { return touched_; }

@@ -240,6 +240,8 @@ void Vm::run_request(const SlotTools& tools) {
 
   const bool restores = (request.flags & request_flags::kRestore) != 0;
   const bool fresh = restores || (request.flags & request_flags::kEntry) != 0;
+  // First, since a string IN is completed by a store.
+  if (fresh) complete_access();
   if (restores) {
     answer.dirty_pages = body_.memory->restore().pages;
     adopt_bookkeeping(body_.memory->base()->vcpu());
@@ -314,7 +316,6 @@ void Vm::load_vcpu(const VcpuState& state) {
 }
 
 void Vm::prepare(const Request& request) {
-  complete_access();
   if (plan_->supervisor()) {
     prepare_supervisor(request);
     return;
@@ -408,6 +409,7 @@ void Vm::apply_regions(const Regions& regions) {
 }
 
 void Vm::restore_base() {
+  complete_access();
   body_.memory->restore();
   adopt_vcpu(body_.memory->base()->vcpu());
 }
@@ -422,7 +424,6 @@ Completion Vm::prime(const SlotTools& tools) {
     restore_base();
     for (const AddressRange& range : untouched_) monitor.set_present(range.address, range.length_bytes, false);
     vm.forget_translations();
-    complete_access();
     vm.set_entry(monitor.prepare_entry(request.entry));
     outbox_.begin(block_->outbox(), {.fresh = true, .traces = false});
     Answer answer{};  // nobody's: priming has no outcome
@@ -459,6 +460,7 @@ Completion Vm::restore(std::shared_ptr<const Snapshot> snapshot) {
 }
 
 void Vm::start_as(std::shared_ptr<const Snapshot> snapshot) {
+  complete_access();
   body_.memory->restore_to(snapshot);
   adopt_vcpu(snapshot->vcpu());
 }
