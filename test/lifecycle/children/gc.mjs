@@ -14,7 +14,7 @@ async function makeAndForget() {
 
 const before = leftovers();
 await makeAndForget();
-for (let i = 0; i < 400 && leftovers().descriptors > before.descriptors + 4; i++) {
+for (let i = 0; i < 2000 && leftovers().descriptors > before.descriptors + 4; i++) {
   globalThis.gc();
   await new Promise((resolve) => setTimeout(resolve, 5));
 }
