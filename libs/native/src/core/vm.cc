@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "clock.hpp"
 #include "slot.hpp"
@@ -524,7 +525,8 @@ VmBody Vm::release() noexcept {
   if (ready && !failed_ && !access_pending_ && !state_set_ && !plan_->supervisor() &&
       body_.memory->regions() == body_.memory->base()->vcpu().regions)
     body_.recyclable_on = slot_->index();
-  return std::move(body_);
+  // Whole: a VM that is abandoned after its close has nothing to keep.
+  return std::exchange(body_, {});
 }
 
 }  // namespace mayfly

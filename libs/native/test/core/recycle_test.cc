@@ -100,6 +100,13 @@ TEST("a guest that was killed is recycled, with nothing of it pending") {
   CHECK_EQ(client.engine().recycled().reused, 20u);
 }
 
+TEST("a VM that was closed and is still held has nothing to keep when its engine ends") {
+  SyncClient client(kKeepTwo);
+  auto [vm, snapshot] = image_of(client, count_and_mark());
+  client.close(*vm);
+  CHECK(!vm->release().recyclable_on.has_value());
+}
+
 TEST("an image of the same bytes and plan never gets the VM of another") {
   SyncClient client(kKeepTwo);
   auto one = image_of(client, count_and_mark());
