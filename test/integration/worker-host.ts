@@ -12,6 +12,7 @@ import {
   type InvocationItem,
   type InvocationRecord,
   type JsonValue,
+  jobVersionOf,
   keys,
   parseRedisUrl,
   QUEUE_PREFIX,
@@ -128,7 +129,7 @@ export class WorkerHost {
     const sent = lane === 'sync' ? items.map((item) => ({ ...item, replyToken: replyToken() })) : [...items];
     await this.#queues[lane].add(
       'invoke',
-      { v: 1, function: ref, items: sent, ...(lane === 'sync' ? { reply } : {}) },
+      { v: jobVersionOf(ref), function: ref, items: sent, ...(lane === 'sync' ? { reply } : {}) },
       { attempts: lane === 'sync' ? 1 : 3, removeOnComplete: true, ...options },
     );
     return sent;

@@ -6,7 +6,9 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { GatewayConfig } from './config.js';
 import { Admission } from './dispatch/admission.js';
+import { Hosts } from './dispatch/hosts.js';
 import { JobProducer } from './dispatch/job-producer.js';
+import { Placement } from './dispatch/placement.js';
 import { QueueDepth } from './dispatch/queue-depth.js';
 import { listenOnRedis } from './dispatch/reply-channel.js';
 import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
@@ -31,6 +33,7 @@ import { resultRoute } from './routes/invocations/result.js';
 import { envelopeRoute } from './routes/invoke/envelope.js';
 import { rawRoute } from './routes/invoke/raw.js';
 import { healthRoutes } from './routes/platform/health.js';
+import { hostsRoute } from './routes/platform/hosts.js';
 import { limitsRoute } from './routes/platform/limits.js';
 import type { CheckArtifact, Services } from './services.js';
 import { observePlatform } from './telemetry/platform-metrics.js';
@@ -77,7 +80,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   );
   const reply = { gatewayId: config.gatewayId, socketPath: replies.path };
   const producer = new JobProducer(redis.commands, reply, instruments);
-  const registry = new FunctionRegistry(redis.commands);
+  const { tenantRequiresKvm } = config;
+  const requiresKvm = tenantRequiresKvm === 'any' ? undefined : tenantRequiresKvm;
+  const registry = new FunctionRegistry(redis.commands, requiresKvm);
+  const hosts = new Hosts(redis.commands, (workerId) =>
+    logger.warn({ workerId }, 'a worker does not say what it is: it is not listed'),
+  );
   const cache = new FunctionCache(registry);
   const store = new InvocationStore(redis.commands);
   const admission = new Admission(config, new QueueDepth(producer));
@@ -91,13 +99,14 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     lanes: new SyncLanes((ref, items) => producer.addSync(ref, items)),
     waiters,
     admission,
+    placement: requiresKvm && new Placement(hosts, requiresKvm),
     blobs,
     queueWaitMs,
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
     onDispatchFailure: (code) => instruments.dispatchFailures.add(1, problemWord(code) ?? code),
   });
   const services: Services = {
-    ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker },
+    ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, hosts },
     redis: redis.commands,
   };
   const closeParts = async () => {
@@ -154,6 +163,7 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
   await app.register(async (scope) => {
     requireKey(scope, services.config);
     limitsRoute(scope, services);
+    hostsRoute(scope, services);
     listRoute(scope, services);
     getRoutes(scope, services);
     removeRoutes(scope, services);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
-import { isTenantName, parseRedisUrl, type RedisAddress } from '@mayfly/contracts';
+import { isKvmKind, isTenantName, type KvmKind, parseRedisUrl, type RedisAddress } from '@mayfly/contracts';
 import { readTelemetrySettings, type TelemetrySettings } from '@mayfly/telemetry';
 import { gatewayError } from './errors.js';
 
@@ -13,6 +13,8 @@ export interface GatewayConfig {
   readonly redis: RedisAddress;
   readonly tenant: string;
   readonly tenantKey: string;
+  /** The kind of KVM that may run the tenant's code. */
+  readonly tenantRequiresKvm: KvmKind | 'any';
   readonly gatewayId: string;
   /** Sync calls that may wait in this gateway at once; more are answered 503. */
   readonly maxInFlight: number;
@@ -88,6 +90,12 @@ const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
     name: 'MAYFLY_TENANT_KEY',
     read: (text) => (/^[\x21-\x7e]{8,512}$/.test(text) ? text : undefined),
     expected: '8 to 512 printable ASCII characters without spaces',
+  },
+  tenantRequiresKvm: {
+    name: 'MAYFLY_TENANT_REQUIRES_KVM',
+    fallback: () => 'any',
+    read: (text) => (text === 'any' || isKvmKind(text) ? text : undefined),
+    expected: 'any, hardware or software',
   },
   gatewayId: {
     name: 'MAYFLY_GATEWAY_ID',

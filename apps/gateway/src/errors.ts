@@ -99,6 +99,12 @@ const GATEWAY_ERRORS = {
     problem: 'unavailable',
     title: 'The platform is not available',
   },
+  MAYFLY_ERR_GATEWAY_NO_HOST: {
+    ...host,
+    status: 503,
+    problem: 'no-host',
+    title: 'No worker is alive that may run this call',
+  },
   MAYFLY_ERR_GATEWAY_DRAINING: {
     ...host,
     status: 503,

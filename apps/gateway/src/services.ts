@@ -2,6 +2,7 @@ import type { BlobStore } from '@mayfly/blobs';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { GatewayConfig } from './config.js';
+import type { Hosts } from './dispatch/hosts.js';
 import type { JobProducer } from './dispatch/job-producer.js';
 import type { InvocationStore } from './invocations/invocation-store.js';
 import type { Invoker } from './invocations/invoker.js';
@@ -23,4 +24,5 @@ export interface Services {
   readonly store: InvocationStore;
   readonly producer: JobProducer;
   readonly invoker: Invoker;
+  readonly hosts: Hosts;
 }

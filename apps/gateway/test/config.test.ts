@@ -21,6 +21,7 @@ describe('loadConfig', () => {
       redis: { host: '127.0.0.1', port: 6379 },
       tenant: 'default',
       tenantKey: 'mf_0123456789',
+      tenantRequiresKvm: 'any',
     });
     expect(config.gatewayId).toMatch(/^[0-9a-f]{12}$/);
     expect(Object.isFrozen(config)).toBe(true);
@@ -51,6 +52,7 @@ describe('loadConfig', () => {
     ['MAYFLY_TENANT', 'A'],
     ['MAYFLY_TENANT_KEY', 'short'],
     ['MAYFLY_TENANT_KEY', 'with a space in it'],
+    ['MAYFLY_TENANT_REQUIRES_KVM', 'Hardware'],
     ['MAYFLY_GATEWAY_ID', 'a/b'],
     ['MAYFLY_GATEWAY_MAX_IN_FLIGHT', '0'],
     ['MAYFLY_GATEWAY_DRAIN_MS', '1s'],

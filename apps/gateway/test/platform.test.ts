@@ -50,6 +50,7 @@ describe('keys', () => {
       ['GET', `/v1/invocations/${id}`],
       ['GET', `/v1/invocations/${id}/result`],
       ['GET', '/v1/limits'],
+      ['GET', '/v1/hosts'],
     ] as const) {
       const headers = authorization === undefined ? {} : { authorization };
       const response = await fetch(`${gateway.url}${path}`, { method, headers });
@@ -114,6 +115,7 @@ describe('limits and description', () => {
       '/v1/functions/{name}',
       '/v1/functions/{name}/versions',
       '/v1/functions/{name}/versions/{version}',
+      '/v1/hosts',
       '/v1/invocations/{id}',
       '/v1/invocations/{id}/result',
       '/v1/limits',

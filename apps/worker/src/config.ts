@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { resolve } from 'node:path';
-import { parseRedisUrl } from '@mayfly/contracts';
+import { ISOLATIONS, type Isolation, parseRedisUrl } from '@mayfly/contracts';
 import { readTelemetrySettings, type TelemetrySettings } from '@mayfly/telemetry';
-import { ISOLATIONS, type Isolation } from './cells/tenant-drivers.js';
 import { workerError } from './errors.js';
 
 export interface WorkerConfig {

@@ -53,6 +53,14 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'This worker serves another tenant only',
   },
+  /** Another worker may be of the kind that the tenant's policy requires. */
+  MAYFLY_ERR_KVM_KIND: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'This worker stands on another kind of KVM than the tenant requires',
+  },
   MAYFLY_ERR_JAIL_INCOMPLETE: {
     status: 503,
     fault: 'host',

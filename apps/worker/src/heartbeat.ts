@@ -1,7 +1,6 @@
-import { keys, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import { hostname } from 'node:os';
+import { type Isolation, type KvmKind, keys, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
-import type { KvmKind } from './cells/kvm-kind.js';
-import type { Isolation } from './cells/tenant-drivers.js';
 
 const INTERVAL_MS = 3_000;
 /** Workers that stopped without a word are forgotten after this. */
@@ -13,6 +12,8 @@ export interface HeartbeatOptions {
   readonly slots: number;
   readonly isolation: Isolation;
   readonly kvm: KvmKind;
+  /** Calls that run or wait at the slots. */
+  readonly callsInFlight: () => number;
   readonly onError: (error: unknown) => void;
 }
 
@@ -50,12 +51,14 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { redis, workerId, slots, isolation, kvm } = this.#options;
+    const { redis, workerId, slots, isolation, kvm, callsInFlight } = this.#options;
     const key = keys.worker(workerId);
     const nowMs = Date.now();
     const fields = {
+      hostName: hostname(),
       startedAtMs: this.#startedAtMs,
       slots,
+      callsInFlight: callsInFlight(),
       isolation,
       kvm,
       draining: this.#isDraining ? 1 : 0,

@@ -6,13 +6,16 @@ import {
   isEntrypointName,
   isFunctionName,
   isInvocationId,
+  isKvmKind,
   isSha256Hex,
   isTenantName,
   JOB_VERSION,
   type JsonValue,
+  jobVersionOf,
   LIMITS,
   type MayflyError,
   PARAMETER_TYPES,
+  PLACED_JOB_VERSION,
   RETURN_TYPES,
   type ReplyAddress,
   type ReturnType,
@@ -54,10 +57,15 @@ type AnyInput = Record<'kind' | 'args' | 'as' | 'base64' | 'of' | 'sha256' | 'le
  */
 export function parseJob(data: unknown): ParsedJob {
   if (!isFields<InvocationJob>(data)) throw malformed('expected an object');
-  if (data.v !== JOB_VERSION)
-    throw workerError('MAYFLY_ERR_JOB_VERSION', `expected job version ${JOB_VERSION}`);
+  if (data.v !== JOB_VERSION && data.v !== PLACED_JOB_VERSION)
+    throw workerError(
+      'MAYFLY_ERR_JOB_VERSION',
+      `expected job version ${JOB_VERSION} or ${PLACED_JOB_VERSION}`,
+    );
   const { items } = data;
   if (!isFunctionRef(data.function)) throw malformed('expected a function reference', 'function');
+  if (data.v !== jobVersionOf(data.function))
+    throw malformed(`version ${data.v} goes with another function reference`, 'v');
   if (!Array.isArray(items) || items.length < 1 || items.length > LIMITS.invocationsPerJob)
     throw malformed(`expected 1 to ${LIMITS.invocationsPerJob} items`, 'items');
   const { reply } = data;
@@ -121,6 +129,7 @@ function isFunctionRef(value: unknown): value is FunctionRef {
     isInteger(value.version, 1, Number.MAX_SAFE_INTEGER) &&
     isText(value.artifactSha256, isSha256Hex) &&
     isInteger(value.artifactBytes, 1, LIMITS.artifactBytes) &&
+    (value.requiresKvm === undefined || isKvmKind(value.requiresKvm)) &&
     isFields<FunctionRef['memory']>(memory) &&
     (['heapBytes', 'stackBytes', 'inputBytes', 'outputBytes'] as const).every((field) =>
       isInteger(memory[field], 1, LIMITS[field]),

@@ -3,6 +3,7 @@ import {
   type FunctionRef,
   type InvocationItem,
   isMayflyError,
+  type KvmKind,
   type OutcomeDetail,
   type TypedValue,
 } from '@mayfly/contracts';
@@ -26,6 +27,8 @@ export type JobEnd = 'done' | 'requeue';
 
 export interface ProcessorDeps {
   readonly workerId: string;
+  /** What this host stands on. */
+  readonly kvm: KvmKind;
   readonly pool: Pick<SandboxPool, 'prepare' | 'lease'>;
   readonly permits: Permits;
   readonly blobs: Pick<BlobStore, 'get'>;
@@ -152,6 +155,7 @@ export class Processor {
     const { job, ref, item, signal } = call;
     const { pool, permits, blobs, telemetry } = this.#deps;
     if (isExpired(item)) return 'expired';
+    this.#checkKvm(ref);
     const decoded = decodeInput(item.input, ref.tenant, blobs);
     const args = decoded instanceof Promise ? await decoded : decoded;
     // Initialising a version can take long, so it does not hold a permit.
@@ -172,6 +176,15 @@ export class Processor {
     } finally {
       permits.release();
     }
+  }
+
+  /** Before the version is even looked for: to initialise it is to run it. */
+  #checkKvm({ requiresKvm }: FunctionRef): void {
+    const { kvm } = this.#deps;
+    if (requiresKvm === undefined || requiresKvm === kvm) return;
+    throw workerError('MAYFLY_ERR_KVM_KIND', `the tenant requires ${requiresKvm} KVM, and this is ${kvm}`, {
+      details: { required: requiresKvm, kvm },
+    });
   }
 
   async #invoke(

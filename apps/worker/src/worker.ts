@@ -69,8 +69,10 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     onCloseError: (error) => logger.error({ err: error }, 'a sandbox did not close'),
   });
   observePool(telemetry.metrics, pool, config);
+  const kvm = kvmKind();
   const processor = new Processor({
     workerId: config.workerId,
+    kvm,
     pool,
     permits,
     blobs,
@@ -94,13 +96,15 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     workerId: config.workerId,
     slots: config.slots,
     isolation: config.isolation,
-    kvm: kvmKind(),
+    kvm,
+    callsInFlight: () => permits.inUse,
     onError: (error) => logger.warn({ err: error }, 'heartbeat failed'),
   });
   const subscriber = redis.duplicate();
   subscriber.on('error', (error) => logger.warn({ err: error }, 'subscriber'));
 
   const prepare = (ref: FunctionRef) => {
+    if (ref.requiresKvm !== undefined && ref.requiresKvm !== kvm) return;
     pool.prepare(ref, 'background')?.catch((error) => {
       logger.warn({ err: error, function: ref.name, version: ref.version }, 'version not prepared');
     });

@@ -15,6 +15,12 @@ test('a job of a gateway is read as it is', () => {
   });
 });
 
+test('what a job requires of its host is read', () => {
+  const required = functionRef({ requiresKvm: 'hardware' });
+  const parsed = parseJob(invocationJob([invocationItem()], { v: 2, function: required }));
+  expect(parsed.function).toEqual(required);
+});
+
 test.each([
   ['nothing', undefined],
   ['text', 'job'],
@@ -37,6 +43,15 @@ test.each([
       function: functionRef({ memory: { ...functionRef().memory, heapBytes: LIMITS.heapBytes + 1 } }),
     }),
   ],
+  [
+    'an unknown kind of KVM',
+    { ...invocationJob([invocationItem()]), v: 2, function: { ...functionRef(), requiresKvm: 'any' } },
+  ],
+  [
+    'a requirement in a version that workers may not know it by',
+    invocationJob([invocationItem()], { v: 1, function: functionRef({ requiresKvm: 'hardware' }) }),
+  ],
+  ['the version of a requirement without one', invocationJob([invocationItem()], { v: 2 })],
   ['no items', invocationJob([])],
   [
     'too many items',
@@ -62,7 +77,7 @@ test.each([
 });
 
 test('a job of another version is told from a malformed one', () => {
-  expect(() => parseJob({ ...invocationJob([invocationItem()]), v: 2 })).toThrow(
+  expect(() => parseJob({ ...invocationJob([invocationItem()]), v: 3 })).toThrow(
     expect.objectContaining({ code: 'MAYFLY_ERR_JOB_VERSION' }),
   );
 });

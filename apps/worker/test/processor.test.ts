@@ -10,7 +10,7 @@ import { SandboxPool } from '../src/pool/sandbox-pool.js';
 import { Processor } from '../src/processor.js';
 import type { Settlement } from '../src/reply/delivery.js';
 import { CallTelemetry } from '../src/telemetry/call-telemetry.js';
-import { invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
+import { functionRef, invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
 import { deferred, report, ScriptedImages, untilKilled } from './helpers/scripted-images.js';
 
 const fail = defineErrors({
@@ -53,6 +53,7 @@ function setUp(options: { permits?: number } = {}) {
   const permits = new Permits(options.permits ?? 2);
   const processor = new Processor({
     workerId: 'w1',
+    kvm: 'software',
     pool: new SandboxPool(images, { limits: { maxSandboxes: 100, maxMemoryBytes: 1_000_000 }, slots: 2 }),
     permits,
     blobs: new LocalBlobStore(join(tmpdir(), 'mf-no-blobs')),
@@ -238,6 +239,47 @@ test('a job that nobody can read fails by name', async () => {
   await expect(processor.process(view([], { data: { v: 9 } }), running())).rejects.toMatchObject({
     code: 'MAYFLY_ERR_JOB_VERSION',
   });
+});
+
+test('a call that requires another kind of KVM is refused by name, and nothing of its version is run', async () => {
+  const { images, delivery, hostFaults, processor } = setUp();
+  const job = invocationJob([invocationItem()], {
+    v: 2,
+    function: functionRef({ requiresKvm: 'hardware' }),
+  });
+  await processor.process(view([], { data: job }), running());
+  expect(images.builds).toBe(0);
+  expect(hostFaults).toMatchObject([
+    { code: 'MAYFLY_ERR_KVM_KIND', details: { required: 'hardware', kvm: 'software' } },
+  ]);
+  expect(delivery.settlements).toMatchObject([
+    {
+      record: {
+        outcome: 'host-fault',
+        detail: { message: expect.stringContaining('MAYFLY_ERR_KVM_KIND') },
+      },
+    },
+  ]);
+});
+
+test('an async call that requires another kind of KVM is left for another worker while it has attempts', async () => {
+  const { images, delivery, processor } = setUp();
+  const data = invocationJob([invocationItem()], {
+    v: 2,
+    function: functionRef({ requiresKvm: 'hardware' }),
+  });
+  await expect(
+    processor.process(view([], { data, lane: 'async', isLastAttempt: false }), running()),
+  ).rejects.toMatchObject({ code: 'MAYFLY_ERR_JOB_UNSETTLED' });
+  expect([images.builds, delivery.settlements.length]).toEqual([0, 0]);
+});
+
+test('a call that requires the kind of KVM that is here is run', async () => {
+  const { delivery, processor } = setUp();
+  const item = invocationItem();
+  const data = invocationJob([item], { v: 2, function: functionRef({ requiresKvm: 'software' }) });
+  await processor.process(view([], { data }), running());
+  expect(delivery.outcomes).toEqual({ [item.invocationId]: 'succeeded' });
 });
 
 test('an expired call is skipped and nothing is written: its gateway has done so', async () => {

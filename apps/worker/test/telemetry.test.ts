@@ -50,6 +50,7 @@ function setUp({ exports = true, slowMs = 1000 } = {}) {
   );
   const processor = new Processor({
     workerId: 'w1',
+    kvm: 'software',
     pool,
     permits: new Permits(2),
     blobs: new LocalBlobStore(join(tmpdir(), 'mf-no-blobs')),

@@ -1,5 +1,7 @@
+import { hostname } from 'node:os';
 import { channels, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { kvmKind } from '../src/cells/kvm-kind.js';
 import { connectRedis } from '../src/redis.js';
 import { Harness } from './helpers/harness.js';
 import { functionRef, invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
@@ -160,7 +162,7 @@ test('a guest fault never fails its job', async () => {
 test('a job that cannot be read fails once, by name, and others go on', async () => {
   await harness.startWorker();
   await harness.queues.async.add('invoke', { v: 1, items: 'none' }, { attempts: 5 });
-  await harness.queues.async.add('invoke', { v: 2 }, { attempts: 5 });
+  await harness.queues.async.add('invoke', { v: 3 }, { attempts: 5 });
   const item = invocationItem();
   await harness.add('async', invocationJob([item]));
   await harness.drained('async');
@@ -188,11 +190,32 @@ test('an announced version is initialised before its first call, an unreadable a
   expect(harness.images.builds).toBe(1);
 });
 
-test('a live worker is in the list, with its slots; a drained one is not', async () => {
+test('a version that requires another kind of KVM is not even initialised when it is announced', async () => {
+  await harness.startWorker();
+  const requiresKvm = kvmKind() === 'hardware' ? 'software' : 'hardware';
+  const other = functionRef({ requiresKvm, name: 'other' });
+  await harness.redis.publish(channels.versions, JSON.stringify(other));
+  await harness.redis.publish(channels.versions, JSON.stringify(functionRef({ requiresKvm: kvmKind() })));
+  while (harness.images.openSandboxes === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(harness.images.builds).toBe(1);
+  const item = invocationItem({ replyToken: replyToken() });
+  await harness.add('sync', invocationJob([item], { v: 2, function: other }));
+  expect(await harness.replies.received(1)).toMatchObject([{ record: { outcome: 'host-fault' } }]);
+  expect(harness.images.builds).toBe(1);
+});
+
+test('a live worker is in the list, with what it is; a drained one is not', async () => {
   const worker = await harness.startWorker({ workerId: 'w-beat' });
   const beatMs = Number(await harness.redis.zscore(keys.workers, 'w-beat'));
   expect(Date.now() - beatMs).toBeLessThan(WORKER_ALIVE_MS);
-  expect(await harness.redis.hgetall(keys.worker('w-beat'))).toMatchObject({ slots: '2', draining: '0' });
+  expect(await harness.redis.hgetall(keys.worker('w-beat'))).toMatchObject({
+    hostName: hostname(),
+    slots: '2',
+    callsInFlight: '0',
+    kvm: kvmKind(),
+    isolation: 'thread',
+    draining: '0',
+  });
   expect(await harness.redis.pttl(keys.worker('w-beat'))).toBeLessThanOrEqual(WORKER_ALIVE_MS);
   await worker.drain(1000);
   expect(await harness.redis.zscore(keys.workers, 'w-beat')).toBeNull();

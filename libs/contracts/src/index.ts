@@ -1,5 +1,6 @@
 export * from './data-folders.js';
 export * from './errors.js';
+export * from './host.js';
 export * from './job.js';
 export * from './limits.js';
 export * from './manifest.js';

@@ -1,7 +1,10 @@
+import type { KvmKind } from './host.js';
 import type { Manifest } from './manifest.js';
 import type { JsonValue, ReturnType } from './values.js';
 
 export const JOB_VERSION = 1;
+/** Of a job that one kind of KVM may run: a worker that does not know the rule refuses it by its version. */
+export const PLACED_JOB_VERSION = 2;
 
 /** The version a job runs: all that a worker must know of it, so that it reads no registry. */
 export interface FunctionRef {
@@ -12,6 +15,8 @@ export interface FunctionRef {
   readonly artifactSha256: string;
   readonly artifactBytes: number;
   readonly memory: Manifest['memory'];
+  /** The kind of KVM that the tenant's policy requires; absent: any. No other may even initialise the version. */
+  readonly requiresKvm?: KvmKind;
 }
 
 /**
@@ -58,8 +63,13 @@ export interface ReplyAddress {
 
 /** Data of one BullMQ job: one to `LIMITS.invocationsPerJob` calls of one function version. */
 export interface InvocationJob {
-  readonly v: typeof JOB_VERSION;
+  /** As `jobVersionOf` says. */
+  readonly v: typeof JOB_VERSION | typeof PLACED_JOB_VERSION;
   readonly function: FunctionRef;
   readonly items: readonly InvocationItem[];
   readonly reply?: ReplyAddress;
+}
+
+export function jobVersionOf(ref: FunctionRef): InvocationJob['v'] {
+  return ref.requiresKvm === undefined ? JOB_VERSION : PLACED_JOB_VERSION;
 }

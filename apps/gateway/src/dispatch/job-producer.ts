@@ -3,7 +3,7 @@ import {
   type FunctionRef,
   type InvocationItem,
   type InvocationJob,
-  JOB_VERSION,
+  jobVersionOf,
   QUEUE_PREFIX,
   type ReplyAddress,
   SYNC_QUEUE,
@@ -70,7 +70,7 @@ export class JobProducer {
 
   /** @returns the job's id, as the queue gave it. */
   async addSync(ref: FunctionRef, items: readonly InvocationItem[]): Promise<string> {
-    const job: InvocationJob = { v: JOB_VERSION, function: ref, items, reply: this.#reply };
+    const job: InvocationJob = { v: jobVersionOf(ref), function: ref, items, reply: this.#reply };
     const startedAt = performance.now();
     const added = await this.#queues.sync.add(JOB_NAME, job, SYNC_OPTIONS);
     this.#sent(SYNC_QUEUE, startedAt);
@@ -79,7 +79,7 @@ export class JobProducer {
 
   /** The invocation's id becomes the job's, so that its state can be asked for. */
   async addAsync(ref: FunctionRef, item: InvocationItem): Promise<void> {
-    const job: InvocationJob = { v: JOB_VERSION, function: ref, items: [item] };
+    const job: InvocationJob = { v: jobVersionOf(ref), function: ref, items: [item] };
     const startedAt = performance.now();
     await this.#queues.async.add(JOB_NAME, job, { ...ASYNC_OPTIONS, jobId: item.invocationId });
     this.#sent(ASYNC_QUEUE, startedAt);

@@ -9,6 +9,7 @@ import {
 import { preciseNowMs } from '@mayfly/telemetry';
 import type { Admission } from '../dispatch/admission.js';
 import type { JobProducer, QueueName } from '../dispatch/job-producer.js';
+import type { Placement } from '../dispatch/placement.js';
 import type { SyncLanes, Ticket } from '../dispatch/sync-lanes.js';
 import type { WaitEnd, Waiters } from '../dispatch/waiters.js';
 import { gatewayError } from '../errors.js';
@@ -30,6 +31,8 @@ export interface InvokerDeps {
   readonly lanes: SyncLanes;
   readonly waiters: Waiters;
   readonly admission: Admission;
+  /** Absent: any worker may run the calls. */
+  readonly placement?: Placement | undefined;
   readonly blobs: BlobStore;
   /** What a sync caller waits at most beyond the guest's own time. */
   readonly queueWaitMs: number;
@@ -68,9 +71,10 @@ export class Invoker {
 
   /**
    * Queues a call and waits for its end. The caller gets the result or a named error, and one of both is on record.
-   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_TENANT_BUSY, …_SATURATED before anything is queued
+   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_TENANT_BUSY, …_SATURATED, …_NO_HOST before anything is queued
    */
   async invoke(call: Call): Promise<Answer> {
+    if (this.#deps.placement) await this.#deps.placement.check();
     this.checkOpen();
     const { tenant } = call.ref;
     const { trace } = call;
@@ -111,9 +115,10 @@ export class Invoker {
 
   /**
    * Queues a call that outlives its connection.
-   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_SATURATED, …_UNAVAILABLE; nothing is queued then
+   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_SATURATED, …_NO_HOST, …_UNAVAILABLE; nothing is queued then
    */
   async accept(call: Call): Promise<AcceptedRecord> {
+    if (this.#deps.placement) await this.#deps.placement.check();
     this.checkOpen();
     const { trace } = call;
     const { admission, store, producer } = this.#deps;

@@ -1,4 +1,4 @@
-import { channels, type FunctionRef, keys } from '@mayfly/contracts';
+import { channels, type FunctionRef, type KvmKind, keys } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
@@ -37,9 +37,17 @@ return deleted`;
 /** Functions and versions of all tenants, in Redis (contracts/redis-keys). Names are validated by the caller. */
 export class FunctionRegistry {
   readonly #redis: Redis;
+  readonly #requiresKvm: KvmKind | undefined;
 
-  constructor(redis: Redis) {
+  /** @param requiresKvm the kind of KVM that may run the versions. @defaultValue any */
+  constructor(redis: Redis, requiresKvm?: KvmKind) {
     this.#redis = redis;
+    this.#requiresKvm = requiresKvm;
+  }
+
+  /** The version as workers are told of it. */
+  refOf(tenant: string, name: string, version: StoredVersion): FunctionRef {
+    return functionRef(tenant, name, version, this.#requiresKvm);
   }
 
   /** Adds a version, or finds the one that is the same; announces a new one to workers and gateways. */
@@ -54,7 +62,7 @@ export class FunctionRegistry {
       name,
     ])) as [number, number];
     const stored = { version: number, ...version };
-    if (created === 1) await this.#announce(functionRef(tenant, name, stored));
+    if (created === 1) await this.#announce(this.refOf(tenant, name, stored));
     return created === 1
       ? { version: stored, created: true }
       : { version: (await this.getVersion(tenant, name, number)) ?? stored, created: false };

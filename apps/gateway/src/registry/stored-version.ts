@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DEFAULT_MEMORY, type FunctionRef, LIMITS, type Manifest } from '@mayfly/contracts';
+import { DEFAULT_MEMORY, type FunctionRef, type KvmKind, LIMITS, type Manifest } from '@mayfly/contracts';
 
 /** One version of a function as the registry keeps it; immutable. */
 export interface StoredVersion {
@@ -38,7 +38,12 @@ function canonical(value: unknown): string {
   return `{${fields.join(',')}}`;
 }
 
-export function functionRef(tenant: string, name: string, version: StoredVersion): FunctionRef {
+export function functionRef(
+  tenant: string,
+  name: string,
+  version: StoredVersion,
+  requiresKvm: KvmKind | undefined,
+): FunctionRef {
   return {
     tenant,
     name,
@@ -46,5 +51,6 @@ export function functionRef(tenant: string, name: string, version: StoredVersion
     artifactSha256: version.artifactSha256,
     artifactBytes: version.artifactBytes,
     memory: version.manifest.memory,
+    ...(requiresKvm !== undefined && { requiresKvm }),
   };
 }

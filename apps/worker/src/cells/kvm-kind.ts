@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-
-export type KvmKind = 'hardware' | 'software';
+import type { KvmKind } from '@mayfly/contracts';
 
 /** Modules that stand on VMX and SVM, and the CPU flag of each. */
 const HARDWARE = { kvm_intel: 'vmx', kvm_amd: 'svm' };

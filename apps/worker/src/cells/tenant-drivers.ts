@@ -1,10 +1,6 @@
 import type { HypervisorDriver } from '@mayfly/hypervisor';
 import { workerError } from '../errors.js';
 
-/** Where the core runs that a tenant's guests drive. */
-export const ISOLATIONS = ['process', 'thread'] as const;
-export type Isolation = (typeof ISOLATIONS)[number];
-
 /** A driver that can come to an end by itself, with all that was made with it. */
 export interface TenantDriver extends HypervisorDriver {
   /** Why it has ended; undefined while it serves. */

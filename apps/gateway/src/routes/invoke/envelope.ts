@@ -4,7 +4,6 @@ import { readEnvelope } from '../../invocations/envelope.js';
 import { inputOfArguments } from '../../invocations/input.js';
 import { prefersAsync } from '../../invocations/prefer.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
-import { functionRef } from '../../registry/stored-version.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
 import { InvokeAnswer, type InvokeBody, InvokeBodySchema } from '../../schemas/invoke.js';
 import { problems } from '../../schemas/shared.js';
@@ -34,7 +33,7 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
       // A body without a length (chunked) is measured when its arguments are.
       const bodyBytes = Number(headers['content-length'] ?? Number.POSITIVE_INFINITY);
       const prepared = await inputOfArguments(args, bodyBytes, { tenant, blobs, durable: async });
-      const ref = functionRef(tenant, body.function, version);
+      const ref = services.registry.refOf(tenant, body.function, version);
       return respond(reply, services, {
         call: {
           ref,

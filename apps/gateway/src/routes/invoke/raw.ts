@@ -5,7 +5,6 @@ import { inputOfBody } from '../../invocations/input.js';
 import { prefersAsync } from '../../invocations/prefer.js';
 import { checkRawBody, readRawCall, readTimeout } from '../../invocations/raw-call.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
-import { functionRef } from '../../registry/stored-version.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
 import { RawQuery } from '../../schemas/invoke.js';
 import { problems, Strict } from '../../schemas/shared.js';
@@ -69,7 +68,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       checkRawBody(rawCall, body, version.manifest);
       const async = prefersAsync(request.headers);
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: async });
-      const ref = functionRef(tenant, name, version);
+      const ref = services.registry.refOf(tenant, name, version);
       return respond(reply, services, {
         call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
         async,
