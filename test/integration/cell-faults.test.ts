@@ -153,4 +153,22 @@ describe.skipIf(!kvmWorks)('how long a cell lives (skipped where /dev/kvm cannot
     while ((await host.call(ours, work(1))).outcome !== 'succeeded')
       expect(isAlive(theirCell ?? 0)).toBe(true);
   });
+
+  test('one that dies before it has a tenant is replaced, and no call fails', async () => {
+    const worker = await startWorker();
+    const [blank = 0] = cellsOf(worker.pid);
+    process.kill(blank, 'SIGKILL');
+    await until(() => !isAlive(blank));
+    expect(await cellOf(worker, await host.publish('spin'), [])).not.toBe(blank);
+  });
+
+  test('those of a worker that is told to end, with a tenant or without, are gone before it is', async () => {
+    const worker = await startWorker({ MAYFLY_WORKER_SPARE_CELLS: '1' });
+    await host.call(await host.publish('spin'), work(1));
+    const cells = cellsOf(worker.pid);
+    expect(cells).toHaveLength(2);
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended()).toEqual({ code: 0, signal: null });
+    expect(cells.filter(isAlive)).toEqual([]);
+  });
 });
