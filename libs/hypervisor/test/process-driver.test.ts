@@ -48,6 +48,17 @@ describe.skipIf(noKvm !== undefined)(`cells${noKvm === undefined ? '' : ` (skipp
     expect((await enter(neighbour)).exit).toEqual({ kind: 'halt' });
   });
 
+  test('idles from the end of its last operation, however long that took', async () => {
+    const driver = await start();
+    const vm = await driver.createVm(plan(SPIN));
+    const begunMs = performance.now();
+    const running = enter(vm, 500_000);
+    expect(driver.idleForMs).toBe(0);
+    await running;
+    const idleMs = driver.idleForMs;
+    expect(performance.now() - idleMs - begunMs, 'when it became idle').toBeGreaterThanOrEqual(500);
+  });
+
   test('one that does not end a run by its deadline is killed', async () => {
     const driver = await start();
     const vm = await driver.createVm(plan(SPIN));

@@ -57,7 +57,10 @@ export class ProcessDriver implements HypervisorDriver {
     });
   }
 
-  /** Since when nothing was asked of the cell, in milliseconds; 0 while an operation is under way. */
+  /**
+   * Milliseconds since its last operation ended, or since it was told something: its tenant, say. 0 while an operation
+   * is under way.
+   */
   get idleForMs(): number {
     return this.#cell.idleForMs;
   }

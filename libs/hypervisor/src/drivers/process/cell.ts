@@ -84,7 +84,7 @@ export class Cell {
   readonly #waits = new WaitBudget();
   readonly #tick = () => this.#onTick();
   #pending = 0;
-  #lastPostMs = performance.now();
+  #lastActiveMs = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #isEnded: Error | undefined;
   #isReady = false;
@@ -142,7 +142,7 @@ export class Cell {
   }
 
   get idleForMs(): number {
-    return this.#pending > 0 ? 0 : performance.now() - this.#lastPostMs;
+    return this.#pending > 0 ? 0 : performance.now() - this.#lastActiveMs;
   }
 
   get pid(): number {
@@ -150,6 +150,7 @@ export class Cell {
   }
 
   send(fields: CellMessageFields, body: Uint8Array = NOTHING, file?: readonly Uint8Array[]): void {
+    this.#lastActiveMs = performance.now();
     this.native.send(this.#messages.pack(fields), body, file);
   }
 
@@ -176,7 +177,6 @@ export class Cell {
   post<T>(seat: Seat, { op, limitMs, read, send }: Posting<T>): Promise<T> {
     const nowMs = performance.now();
     const generation = seat.nextGeneration();
-    this.#lastPostMs = nowMs;
     return new Promise<T>((resolve, reject) => {
       const operation: Operation = {
         op,
@@ -360,8 +360,10 @@ export class Cell {
   }
 
   #finish(seat: Seat, operation: Operation): void {
+    const nowMs = performance.now();
+    this.#lastActiveMs = nowMs;
     if (!this.#unslotted.delete(operation) && seat.slot !== undefined)
-      this.#slots[seat.slot]?.remove(operation, performance.now());
+      this.#slots[seat.slot]?.remove(operation, nowMs);
     this.#pending -= 1;
     if (operation === seat.closing) this.#freeSeat(seat);
     else seat.operation = undefined;
