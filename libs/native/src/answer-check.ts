@@ -1,12 +1,15 @@
 /** What is known of a run without asking the cell. */
 export interface AnswerLimits {
   readonly memoryBytes: number;
-  /** When the worker posted it, in `performance.now()` milliseconds. */
-  readonly postedMs: number;
+  /** From before the worker posted it to after its answer was taken, by the worker's clock. */
+  readonly elapsedMs: number;
+  /** When its answer had been taken: CLOCK_MONOTONIC, as the moments of an answer are. */
+  readonly takenNs: number;
 }
 
 const RECORD_BYTES = 512;
 const HEADER_BYTES = 16;
+const TIMES_BYTE = 64;
 const PAGE_BYTES = 4096;
 const MOST_OUTBOX_BYTES = 256 * 1024;
 const MOST_OUTBOX_ENTRIES = 4096;
@@ -17,7 +20,7 @@ const MOST_PORT = 0xffff;
 const MOST_VECTOR = 31;
 const MOST_INSTRUCTION_BYTES = 15;
 const MOST_ACCESS_BYTES = 64;
-/** The clocks of both sides are one, but not read at one moment. */
+/** The clocks of both sides are one, read in other units. */
 const CLOCK_SLACK_NS = 1_000_000;
 
 const HALT = 0;
@@ -52,7 +55,7 @@ export class AnswerCheck {
   }
 
   /** What cannot be true of an answer, in words; undefined when all of it can. */
-  problem(index: number, { memoryBytes, postedMs }: AnswerLimits): string | undefined {
+  problem(index: number, { memoryBytes, elapsedMs, takenNs }: AnswerLimits): string | undefined {
     const exit = this.#word(index, 0);
     if (exit > MOST_EXIT) return `exit ${exit} does not exist`;
     if (this.#word(index, 1) > ALL_FLAGS) return 'unknown flags of an answer';
@@ -63,7 +66,7 @@ export class AnswerCheck {
     const bytes = this.outboxBytes(index);
     if (entries > MOST_OUTBOX_ENTRIES || bytes > MOST_OUTBOX_BYTES) return 'an outbox beyond its caps';
     if (bytes < entries * OUTBOX_HEADER_BYTES) return 'more outbox entries than bytes';
-    return this.#timeProblem(index, postedMs);
+    return this.#timeProblem(index, elapsedMs * 1e6 + CLOCK_SLACK_NS, takenNs);
   }
 
   #exitProblem(exit: number, number: number, sizeBytes: number): string | undefined {
@@ -86,32 +89,37 @@ export class AnswerCheck {
     }
   }
 
-  #timeProblem(index: number, postedMs: number): string | undefined {
-    const first = (index * RECORD_BYTES + HEADER_BYTES + 64) / 8;
-    const [posted, taken, restored, entered, left] = this.#doubles.subarray(first, first + 5) as unknown as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    // In this order: a thread that is held up in between then allows more, never less.
-    const now = Number(process.hrtime.bigint());
-    const most = (performance.now() - postedMs) * 1e6 + CLOCK_SLACK_NS;
-    // NaN fails each comparison.
-    const possible = (from: number, to: number) => to - from >= 0 && to - from <= most;
-    const moments = [posted, taken, restored, entered, left];
+  #timeProblem(index: number, mostNs: number, takenNs: number): string | undefined {
+    const doubles = this.#doubles;
+    const first = (index * RECORD_BYTES + HEADER_BYTES + TIMES_BYTE) / 8;
+    const posted = doubles[first] as number;
+    const taken = doubles[first + 1] as number;
+    const restored = doubles[first + 2] as number;
+    const entered = doubles[first + 3] as number;
+    const left = doubles[first + 4] as number;
+    const isPossible =
+      follows(posted, taken, mostNs) &&
+      follows(taken, restored, mostNs) &&
+      follows(restored, entered, mostNs) &&
+      follows(entered, left, mostNs) &&
+      follows(left, takenNs, mostNs);
+    if (isPossible) return undefined;
     // A run that was cancelled or taken back before its slot came to it has no moments.
-    if (this.#word(index, 0) === CANCELLED && moments.every((moment) => moment === 0)) return undefined;
-    const isWhole = [...moments, now].every(
-      (moment, i) => i === 0 || possible(moments[i - 1] as number, moment),
-    );
-    return isWhole ? undefined : 'phases that took longer than the run';
+    const isWithout = posted === 0 && taken === 0 && restored === 0 && entered === 0 && left === 0;
+    return isWithout && this.#word(index, 0) === CANCELLED
+      ? undefined
+      : 'phases that took longer than the run';
   }
 
   #word(index: number, word: number): number {
     return this.#words[(index * RECORD_BYTES + HEADER_BYTES) / 4 + word] as number;
   }
+}
+
+function follows(fromNs: number, toNs: number, mostNs: number): boolean {
+  const between = toNs - fromNs;
+  // NaN fails each comparison.
+  return between >= 0 && between <= mostNs;
 }
 
 /** What is wrong with an outbox of so many entries: they fill it to the byte, and are of ports that are kept. */

@@ -119,13 +119,14 @@ export class CompletionRecords {
   readonly #doubles: Float64Array;
   readonly #quads: BigUint64Array;
 
-  constructor(capacity: number) {
+  /** @param buffer begins with the records */
+  constructor(capacity: number, buffer = new ArrayBuffer(capacity * RECORD_BYTES)) {
     this.capacity = capacity;
-    const buffer = new ArrayBuffer(capacity * RECORD_BYTES);
-    this.bytes = new Uint8Array(buffer);
-    this.#words = new Uint32Array(buffer);
-    this.#doubles = new Float64Array(buffer);
-    this.#quads = new BigUint64Array(buffer);
+    const length = capacity * RECORD_BYTES;
+    this.bytes = new Uint8Array(buffer, 0, length);
+    this.#words = new Uint32Array(buffer, 0, length / 4);
+    this.#doubles = new Float64Array(buffer, 0, length / 8);
+    this.#quads = new BigUint64Array(buffer, 0, length / 8);
   }
 
   vm(index: number): number {
@@ -143,13 +144,12 @@ export class CompletionRecords {
     const at = HEADER_BYTES;
     const outboxEntries = this.#word(index, at + 28);
     const time = (index * RECORD_BYTES + at + TIMES_BYTE) / 8;
-    const [posted, taken, restored, entered, left] = this.#doubles.subarray(time, time + 5) as unknown as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+    const doubles = this.#doubles;
+    const posted = doubles[time] as number;
+    const taken = doubles[time + 1] as number;
+    const restored = doubles[time + 2] as number;
+    const entered = doubles[time + 3] as number;
+    const left = doubles[time + 4] as number;
     const registers = (index * RECORD_BYTES + at + REGISTERS_BYTE) / 8;
     return new NativeAnswer(
       this.#exit(index),

@@ -18,11 +18,13 @@ export interface NativeCell {
   /** Waits up to `timeoutMs`, 0: not at all. @returns null when the cell has closed its socket. */
   receive(timeoutMs: number): NativeCellMessage | null | undefined;
   /**
-   * Copies completions: into `records` as `CompletionRecords` reads them, into `entries` 32 bytes each, into `tails` the
-   * first 2048 bytes of what else the answer brought. @returns how many; less than fit: the cell wakes for the next.
+   * Copies as many completions as have a place in the array, one part after the other: the records that
+   * `CompletionRecords` reads, the entries (32 bytes each), the first 2048 bytes of what else each answer brought, and
+   * the moment after the last copy (CLOCK_MONOTONIC in nanoseconds, a double).
+   * @returns how many; less than fit: the cell wakes for the next.
    * Throws (NativeCode.Request) what no honest cell does.
    */
-  take(records: Uint8Array, entries: Uint8Array, tails: Uint8Array): number;
+  take(batch: Uint8Array): number;
   copyOutbox(seat: number, target: Uint8Array): void;
   copyTail(seat: number, target: Uint8Array): void;
   /** Gives back the pages that answers of this seat took. */

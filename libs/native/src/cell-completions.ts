@@ -4,24 +4,35 @@ import type { NativeCell } from './cell-binding.js';
 import { CELL_LIMITS } from './cell-wire.js';
 
 const CAPACITY = 16;
+const RECORD_BYTES = 512;
 const ENTRY_WORDS = 8;
+const ENTRY_BYTES = 4 * ENTRY_WORDS;
 const TAIL_PREFIX_BYTES = 2048;
+const ENTRIES_BYTE = CAPACITY * RECORD_BYTES;
+const TAILS_BYTE = ENTRIES_BYTE + CAPACITY * ENTRY_BYTES;
+const MOMENT_BYTE = TAILS_BYTE + CAPACITY * TAIL_PREFIX_BYTES;
 const TWO_32 = 2 ** 32;
 
-/** The arrays that `NativeCell.take` fills, and their reader. What it reads came from a cell: nothing of it is true. */
+const NO_OUTBOX = { outbox: () => new Uint8Array(0) };
+
+/** The array that `NativeCell.take` fills, and its reader. What it reads came from a cell: nothing of it is true. */
 export class CellCompletions {
-  readonly #records = new CompletionRecords(CAPACITY);
+  readonly #batch = new Uint8Array(MOMENT_BYTE + 8);
+  readonly #records = new CompletionRecords(CAPACITY, this.#batch.buffer);
   readonly #check = new AnswerCheck(this.#records.bytes);
-  readonly #entries = new Uint32Array(CAPACITY * ENTRY_WORDS);
-  readonly #entryBytes = new Uint8Array(this.#entries.buffer);
-  readonly #tails = new Uint8Array(CAPACITY * TAIL_PREFIX_BYTES);
+  readonly #entries = new Uint32Array(this.#batch.buffer, ENTRIES_BYTE, CAPACITY * ENTRY_WORDS);
+  readonly #moment = new Float64Array(this.#batch.buffer, MOMENT_BYTE, 1);
 
   /** @returns how many; `CellCompletions.capacity` of them: there may be more. */
   take(cell: NativeCell): number {
-    return cell.take(this.#records.bytes, this.#entryBytes, this.#tails);
+    return cell.take(this.#batch);
   }
   get capacity(): number {
     return CAPACITY;
+  }
+  /** When the latest of them had been taken, by CLOCK_MONOTONIC. */
+  get takenNs(): number {
+    return this.#moment[0] as number;
   }
 
   seat(index: number): number {
@@ -53,8 +64,10 @@ export class CellCompletions {
     const lie = this.#check.problem(index, limits);
     if (lie !== undefined) return lie;
     const entries = this.#check.outboxEntries(index);
-    const outbox = new Uint8Array(this.#check.outboxBytes(index));
-    if (outbox.byteLength > 0) cell.copyOutbox(this.seat(index), outbox);
+    const outboxBytes = this.#check.outboxBytes(index);
+    if (outboxBytes === 0) return this.#records.answer(index, NO_OUTBOX);
+    const outbox = new Uint8Array(outboxBytes);
+    cell.copyOutbox(this.seat(index), outbox);
     return outboxProblem(outbox, entries) ?? this.#records.answer(index, { outbox: () => outbox });
   }
 
@@ -63,8 +76,8 @@ export class CellCompletions {
     const length = this.#word(index, 5);
     if (length < leastBytes || length > Math.min(mostBytes, CELL_LIMITS.tailBytes))
       return `an answer brings ${length} bytes of memory`;
-    const start = index * TAIL_PREFIX_BYTES;
-    if (length <= TAIL_PREFIX_BYTES) return this.#tails.slice(start, start + length);
+    const start = TAILS_BYTE + index * TAIL_PREFIX_BYTES;
+    if (length <= TAIL_PREFIX_BYTES) return this.#batch.slice(start, start + length);
     const bytes = new Uint8Array(length);
     cell.copyTail(this.seat(index), bytes);
     return bytes;

@@ -1,4 +1,5 @@
 export { type AnswerExit, type AnswerOutboxEntry, CompletionRecords, NativeAnswer, Op } from './answer.js';
+export type { AnswerLimits } from './answer-check.js';
 export {
   cellExecutable,
   loadBinding,

@@ -2,14 +2,16 @@ import { expect, test } from 'vitest';
 import { AnswerCheck, outboxProblem } from '../src/answer-check.js';
 
 const RECORD_BYTES = 512;
+/** Of an answer, in nanoseconds: any moment serves. */
+const NOW_NS = 1e15;
 
 /** A record whose answer is a halt of no time, just now, changed. */
 function problem(change: (words: Uint32Array, doubles: Float64Array) => void): string | undefined {
   const bytes = new Uint8Array(RECORD_BYTES);
   const doubles = new Float64Array(bytes.buffer, 16);
-  doubles.fill(Number(process.hrtime.bigint()), 8, 14);
+  doubles.fill(NOW_NS, 8, 14);
   change(new Uint32Array(bytes.buffer, 16), doubles);
-  return new AnswerCheck(bytes).problem(0, { memoryBytes: 0x4000, postedMs: performance.now() - 1 });
+  return new AnswerCheck(bytes).problem(0, { memoryBytes: 0x4000, elapsedMs: 1, takenNs: NOW_NS });
 }
 
 test('an answer that can be true is taken', () => {
@@ -34,10 +36,10 @@ const lies: [string, (words: Uint32Array, doubles: Float64Array) => void][] = [
   ['an outbox above its cap', (words) => words.set([1, 256 * 1024 + 1], 7)],
   ['more entries than bytes', (words) => words.set([2, 8], 7)],
   ['a run that took NaN', (_words, doubles) => doubles.fill(Number.NaN, 12, 13)],
-  [
-    'a run that took longer than it did',
-    (_words, doubles) => doubles.fill(Number(process.hrtime.bigint()) + 1e9, 12, 13),
-  ],
+  ['a run that took longer than it did', (_words, doubles) => doubles.fill(NOW_NS + 1e9, 12, 13)],
+  ['a run that was posted long before it was', (_words, doubles) => doubles.fill(NOW_NS - 1e9, 8, 9)],
+  ['a run that was over long before', (_words, doubles) => doubles.fill(NOW_NS - 1e9, 8, 14)],
+  ['a run that ends when its answer is here', (_words, doubles) => doubles.fill(NOW_NS + 1, 12, 13)],
   ['a run that ended before it began', (_words, doubles) => doubles.fill(5, 11, 12)],
   ['a halt that never began', (_words, doubles) => doubles.fill(0, 8, 14)],
   ['a wait that lasted for ever', (_words, doubles) => doubles.fill(Number.POSITIVE_INFINITY, 9, 11)],

@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../core/clock.hpp"
 #include "arguments.hpp"
 
 namespace mayfly::binding {
 namespace {
 
-// A record of `take`: this header, then the answer, as `CompletionRecords` of src/answer.ts reads it; beside it the
-// entry, and the beginning of the tail.
+// A record of `take`: this header, then the answer, as `CompletionRecords` of src/answer.ts reads it. A batch has all
+// records, all entries, the beginnings of all tails, and the moment at which it was complete.
 struct RecordHeader {
   uint32_t seat;
   uint32_t op;
@@ -21,6 +22,7 @@ struct RecordHeader {
 constexpr std::size_t kRecordBytes = sizeof(RecordHeader) + sizeof(Answer);
 static_assert(kRecordBytes == 512);
 constexpr std::size_t kTailPrefixBytes = 2048;
+constexpr std::size_t kPlaceBytes = kRecordBytes + sizeof(cell::CompletionEntry) + kTailPrefixBytes;
 constexpr std::size_t kArguments = 7;
 
 }  // namespace
@@ -183,27 +185,31 @@ Napi::Value CellWrap::receive(const Napi::CallbackInfo& info) {
 
 Napi::Value CellWrap::take(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::span<uint8_t> records = to_bytes(info[0]);
-  const std::span<uint8_t> entries = to_bytes(info[1]);
-  const std::span<uint8_t> tails = to_bytes(info[2]);
-  const std::size_t capacity = std::min({records.size() / kRecordBytes, entries.size() / sizeof(cell::CompletionEntry),
-                                         tails.size() / kTailPrefixBytes});
+  const std::span<uint8_t> batch = to_bytes(info[0]);
+  if (batch.size() < sizeof(double)) refuse(env, "a batch without a place for its moment");
+  const std::size_t capacity = (batch.size() - sizeof(double)) / kPlaceBytes;
+  // SAFETY (all): `capacity` whole places and a moment are within the batch.
+  uint8_t* const entries = batch.data() + capacity * kRecordBytes;
+  uint8_t* const tails = entries + capacity * sizeof(cell::CompletionEntry);
+  uint8_t* const moment = tails + capacity * kTailPrefixBytes;
   std::size_t count = 0;
   translated(env, [&] {
     while (count < capacity) {
       const auto taken = channel().take();
       if (!taken) return;
       const RecordHeader header{taken->entry.seat, taken->entry.op, taken->entry.status, 0};
-      // SAFETY (all): `count` is below the number of whole places in each array.
-      uint8_t* record = records.data() + count * kRecordBytes;
+      // SAFETY (all): `count` is below the number of places.
+      uint8_t* record = batch.data() + count * kRecordBytes;
       std::memcpy(record, &header, sizeof header);
       std::memcpy(record + sizeof header, &taken->answer, sizeof taken->answer);
-      std::memcpy(entries.data() + count * sizeof taken->entry, &taken->entry, sizeof taken->entry);
+      std::memcpy(entries + count * sizeof taken->entry, &taken->entry, sizeof taken->entry);
       const auto prefix = std::min<std::size_t>(taken->entry.tail_bytes, kTailPrefixBytes);
-      channel().copy_tail(taken->entry.seat, {tails.data() + count * kTailPrefixBytes, prefix});
+      channel().copy_tail(taken->entry.seat, {tails + count * kTailPrefixBytes, prefix});
       count++;
     }
   });
+  const auto now = static_cast<double>(monotonic_ns());
+  std::memcpy(moment, &now, sizeof now);
   return Napi::Number::New(env, static_cast<double>(count));
 }
 

@@ -1,4 +1,5 @@
 import {
+  type AnswerLimits,
   CELL_LIMITS,
   CellCompletions,
   CellEvent,
@@ -40,6 +41,8 @@ export interface Posting<T> {
   readonly limitMs: number;
   readonly read: (completion: number) => T;
   readonly send: (generation: number) => void;
+  /** Called when it fails, before its promise does. */
+  readonly failed?: () => void;
 }
 
 /** What anything but a run may take: a snapshot of a large guest on a busy machine. */
@@ -93,6 +96,7 @@ export class Cell {
   #settleGone: (() => void) | undefined;
   #logBytes = 0;
   #wakes = 0;
+  #takenMs = 0;
   #snapshots = 0;
 
   /** @throws MAYFLY_ERR_NO_HYPERVISOR, MAYFLY_ERR_CELL_START */
@@ -174,25 +178,36 @@ export class Cell {
   }
 
   /** Posts an operation of an idle seat. Its promise settles with what `read` makes of the completion. */
-  post<T>(seat: Seat, { op, limitMs, read, send }: Posting<T>): Promise<T> {
+  post<T>(seat: Seat, { op, limitMs, read, send, failed }: Posting<T>): Promise<T> {
     const nowMs = performance.now();
     const generation = seat.nextGeneration();
+    try {
+      send(generation);
+    } catch (error) {
+      failed?.();
+      return Promise.reject(error);
+    }
+    // The cell is at work: what its answer is met with is made meanwhile.
+    const watch = op === Op.Close || op === Op.Create ? undefined : this.#watchOf(seat);
     return new Promise<T>((resolve, reject) => {
       const operation: Operation = {
         op,
         generation,
         postedMs: nowMs,
+        watch,
         limitMs: limitMs + this.#options.graceMs,
         killLimitMs: this.#options.graceMs + restoreAllowanceMs(seat.outline),
         killedAtMs: op === Op.Run && seat.call > 0 && seat.killedCall === seat.call ? nowMs : undefined,
         read,
         resolve: resolve as (value: unknown) => void,
-        reject,
+        reject: (error) => {
+          failed?.();
+          reject(error);
+        },
       };
-      send(generation);
       if (op === Op.Close) seat.closing = operation;
       else seat.operation = operation;
-      this.#watch(seat, operation, nowMs);
+      this.#expect(seat, operation, nowMs);
       this.#busy();
     });
   }
@@ -207,11 +222,13 @@ export class Cell {
     revocable: boolean,
     block: Uint8Array,
     length: number,
-    posting: Omit<Posting<T>, 'send' | 'op'>,
+    { limitMs, read, failed }: Required<Omit<Posting<T>, 'send' | 'op'>>,
   ) {
     return this.post(seat, {
-      ...posting,
       op: Op.Run,
+      limitMs,
+      read,
+      failed,
       send: (generation) => {
         const killed = call !== 0 && seat.killedCall === call;
         if (length <= CELL_LIMITS.seatRequestBytes) {
@@ -231,6 +248,12 @@ export class Cell {
         }
       },
     });
+  }
+
+  /** What is known of the run of a seat whose answer has been taken. */
+  answerLimits({ outline, operation }: Seat): AnswerLimits {
+    const elapsedMs = this.#takenMs - (operation?.postedMs ?? this.#takenMs);
+    return { memoryBytes: outline.memoryBytes, elapsedMs, takenNs: this.completions.takenNs };
   }
 
   /** The completion's value as a slot. */
@@ -328,6 +351,8 @@ export class Cell {
         this.end(lie(readFailure(error)?.text ?? String(error)));
         return;
       }
+      // After the moment of the batch: a thread that is held up in between then allows more, never less.
+      this.#takenMs = performance.now();
       this.#wakes = Math.max(0, this.#wakes - count);
       for (let i = 0; i < count && this.#isEnded === undefined; i++) this.#settle(i);
       if (count < this.completions.capacity) return;
@@ -360,10 +385,9 @@ export class Cell {
   }
 
   #finish(seat: Seat, operation: Operation): void {
-    const nowMs = performance.now();
-    this.#lastActiveMs = nowMs;
-    if (!this.#unslotted.delete(operation) && seat.slot !== undefined)
-      this.#slots[seat.slot]?.remove(operation, nowMs);
+    this.#lastActiveMs = this.#takenMs;
+    if (operation.watch === undefined) this.#unslotted.delete(operation);
+    else operation.watch.remove(operation, this.#takenMs);
     this.#pending -= 1;
     if (operation === seat.closing) this.#freeSeat(seat);
     else seat.operation = undefined;
@@ -378,14 +402,17 @@ export class Cell {
     this.native.forget(seat.index);
   }
 
-  #watch(seat: Seat, operation: Operation, nowMs: number): void {
-    const watch = seat.slot === undefined ? undefined : this.#slots[seat.slot];
-    if (operation.op !== Op.Close && operation.op !== Op.Create && watch !== undefined) {
-      watch.add(operation, nowMs);
+  #watchOf({ slot }: Seat): SlotWatch | undefined {
+    return slot === undefined ? undefined : this.#slots[slot];
+  }
+
+  #expect(seat: Seat, operation: Operation, nowMs: number): void {
+    if (operation.watch !== undefined) {
+      operation.watch.add(operation, nowMs);
       return;
     }
     // A close waits for what runs on its slot at most; a creation for what any slot has before it.
-    const before = watch?.backlogMs ?? Math.max(...this.#slots.map((slot) => slot.backlogMs));
+    const before = this.#watchOf(seat)?.backlogMs ?? Math.max(...this.#slots.map((slot) => slot.backlogMs));
     this.#unslotted.set(operation, nowMs + OPERATION_LIMIT_MS + before);
   }
 

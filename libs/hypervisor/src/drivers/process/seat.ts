@@ -1,11 +1,13 @@
 import type { AddressRange } from '../../driver.js';
-import type { Watched } from './watchdog.js';
+import type { SlotWatch, Watched } from './watchdog.js';
 
 /** An operation of a VM that the cell was asked for. */
 export interface Operation extends Watched {
   readonly op: number;
   readonly generation: number;
   readonly postedMs: number;
+  /** Of its slot; undefined while no slot has it. */
+  readonly watch: SlotWatch | undefined;
   /** Reads the completion. @throws MAYFLY_ERR_CELL_PROTOCOL what cannot be true of it. */
   readonly read: (completion: number) => unknown;
   readonly resolve: (value: unknown) => void;

@@ -146,8 +146,10 @@ export class ProcessVm implements DriverVm {
       requireWrites(writes, 'writes', 'MAYFLY_ERR_VM_REQUEST');
       requireWhole(deadlineUs, 'deadlineUs', Number.MAX_SAFE_INTEGER, 'MAYFLY_ERR_VM_REQUEST');
       for (const { address, bytes } of writes) this.#requireRange(address, bytes.byteLength);
-      const all = restore || this.#waiting.length === 0 ? writes : [...this.#waiting, ...writes];
-      const length = this.#requests.pack({ ...request, writes: all });
+      const isWhole = restore || this.#waiting.length === 0;
+      const length = this.#requests.pack(
+        isWhole ? request : { ...request, writes: [...this.#waiting, ...writes] },
+      );
       this.#requirePayload(length - REQUEST_HEAD_BYTES);
       return this.#post(length, restore, startsCall, deadlineUs);
     });
@@ -168,22 +170,21 @@ export class ProcessVm implements DriverVm {
     const answer = this.#cell.postRun(seat, call, startsCall, this.#requests.bytes, length, {
       limitMs: budgetMs + (restore ? restoreAllowanceMs(seat.outline) : 0),
       read: (completion) => this.#answer(completion, stores),
+      failed: () => {
+        if (!startsCall) return;
+        // Refused before it began: there was no call.
+        seat.calls -= 1n;
+        seat.callActive = wasActive;
+      },
     });
     this.#forget();
-    if (!startsCall) return answer;
-    return answer.catch((error) => {
-      // Refused before it began: there was no call.
-      seat.calls -= 1n;
-      seat.callActive = wasActive;
-      throw error;
-    });
+    return answer;
   }
 
   #answer(completion: number, stores: { waiting: MemoryWrite[]; bytes: number }): RunAnswer {
     const { completions, native } = this.#cell;
-    const { operation, outline } = this.#seat;
-    const postedMs = operation?.postedMs ?? 0;
-    const answer = completions.answer(completion, native, { memoryBytes: outline.memoryBytes, postedMs });
+    const { outline } = this.#seat;
+    const answer = completions.answer(completion, native, this.#cell.answerLimits(this.#seat));
     if (typeof answer === 'string') throw lie(answer);
     if (!this.#seat.closed) this.#window = this.#windowOf(completion, outline);
     if (answer.exit.kind === 'cancelled' && answer.exit.by === 'revoke') {

@@ -21,10 +21,13 @@ export class SlotWatch {
   }
 
   remove(operation: Watched, nowMs: number): void {
+    if (this.#queue[0] === operation) {
+      this.#queue.shift();
+      this.#freeSinceMs = nowMs;
+      return;
+    }
     const index = this.#queue.indexOf(operation);
-    if (index < 0) return;
-    this.#queue.splice(index, 1);
-    if (index === 0) this.#freeSinceMs = nowMs;
+    if (index > 0) this.#queue.splice(index, 1);
   }
 
   /** @param slackMs what the slot may have had to do beside its queue */
