@@ -53,6 +53,14 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'This worker serves another tenant only',
   },
+  /** What a cell says is no proof: its tenant has the damage, the host goes on. */
+  MAYFLY_ERR_CELL_UNCLEAN: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: true,
+    title: 'The cell says that a restore left something behind, and was killed',
+  },
   /** Another worker may be of the kind that the tenant's policy requires. */
   MAYFLY_ERR_KVM_KIND: {
     status: 503,

@@ -1,7 +1,7 @@
 import type { BlobStore } from '@mayfly/blobs';
 import { type FunctionRef, isMayflyError, LIMITS } from '@mayfly/contracts';
 import { guestInitFailure, loadSandbox, type ResetMismatch, type Snapshot } from '@mayfly/hypervisor';
-import type { TenantDriver, TenantDrivers } from './cells/tenant-drivers.js';
+import { onMismatch, type TenantDriver, type TenantDrivers } from './cells/tenant-drivers.js';
 import { logTail } from './log-tail.js';
 import type { BuildResult, GuestImage, ImageBuilder, InitFailure } from './pool/guest-image.js';
 
@@ -9,8 +9,8 @@ export interface HypervisorImageBuilderOptions {
   readonly drivers: Pick<TenantDrivers, 'driverOf'>;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly initTimeoutMs: number;
-  /** A restore left something behind: nothing of this host can be trusted with another call. */
-  readonly onMismatch?: (mismatch: ResetMismatch) => void;
+  /** A restore in the worker's own process left something behind: nothing of it can be trusted with another call. */
+  readonly onUnclean?: (mismatch: ResetMismatch) => void;
 }
 
 /** Artifact from the blob store (its hash is checked there) → load → initialise → snapshot. */
@@ -22,14 +22,16 @@ export class HypervisorImageBuilder implements ImageBuilder {
   }
 
   async build(ref: FunctionRef): Promise<BuildResult> {
-    const { drivers, blobs, initTimeoutMs, onMismatch } = this.#options;
+    const { drivers, blobs, initTimeoutMs, onUnclean } = this.#options;
     const elf = await blobs.get(ref.tenant, ref.artifactSha256, { limitBytes: LIMITS.artifactBytes });
     const driver = await drivers.driverOf(ref.tenant);
     try {
       const loaded = await loadSandbox(driver, elf, {
         memory: ref.memory,
         initTimeoutMs,
-        ...(onMismatch && { liveCheck: { onMismatch } }),
+        ...(onUnclean && {
+          liveCheck: { onMismatch: (mismatch: ResetMismatch) => onMismatch(driver, mismatch, onUnclean) },
+        }),
       });
       const sandbox = await loaded.evolve();
       return { ok: true, image: imageOf(await sandbox.snapshot(), driver), sandbox };

@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     drivers,
     blobs,
     initTimeoutMs: config.initTimeoutMs,
-    onMismatch: (mismatch) => panic(mismatch),
+    onUnclean: (mismatch) => panic(mismatch),
   });
   const telemetry = await startTelemetry({
     process: 'worker',

@@ -1,6 +1,6 @@
 import { ATTRIBUTES as A } from '@mayfly/telemetry';
 import type { Alert } from './definition.js';
-import { equals, orZero, perSecond, quantile, seriesOf, shareOf, total } from './promql.js';
+import { equals, matches, orZero, perSecond, quantile, seriesOf, shareOf, total } from './promql.js';
 
 const window = '5m';
 
@@ -38,12 +38,12 @@ export const alerts: readonly Alert[] = [
   {
     name: 'MayflyUnclean',
     expr: orZero(
-      `sum (increase(${seriesOf('hostFaults')}{${equals(A.errorType, 'MAYFLY_ERR_RESET_MISMATCH')}}[1h]))`,
+      `sum (increase(${seriesOf('hostFaults')}{${matches(A.errorType, 'MAYFLY_ERR_(RESET_MISMATCH|CELL_UNCLEAN)')}}[1h]))`,
     ),
     comparison: '> 0',
     forMinutes: 0,
     severity: 'page',
-    summary: 'A restore left something behind. The worker has stopped taking calls.',
+    summary: 'A restore left something behind. The worker has stopped taking calls, or ended the cell.',
     runbook:
       'Keep the worker stopped, keep its log and the function version, and report it: isolation of calls is in doubt.',
   },

@@ -48,6 +48,15 @@ describe.skipIf(noKvm !== undefined)(`cells${noKvm === undefined ? '' : ` (skipp
     expect((await enter(neighbour)).exit).toEqual({ kind: 'halt' });
   });
 
+  test('one that is ended fails what runs in it with the error that it was ended for', async () => {
+    const driver = await start();
+    const running = enter(await driver.createVm(plan(SPIN)));
+    driver.end(new RangeError('not to be trusted'));
+    await expect(running).rejects.toThrow('not to be trusted');
+    await driver.gone;
+    expect(driver.ended).toBeInstanceOf(RangeError);
+  });
+
   test('idles from the end of its last operation, however long that took', async () => {
     const driver = await start();
     const vm = await driver.createVm(plan(SPIN));

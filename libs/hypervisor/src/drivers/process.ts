@@ -89,6 +89,11 @@ export class ProcessDriver implements HypervisorDriver {
     return this.#cell.ready;
   }
 
+  /** Kills the cell: what is under way in it fails with this error, and what comes later, too. Idempotent. */
+  end(error: Error): void {
+    this.#cell.end(error);
+  }
+
   /** From here on the cell has its tenant. Once. */
   bind(): void {
     if (this.#bound || this.#cell.ended !== undefined) return;
