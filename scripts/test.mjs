@@ -6,8 +6,8 @@ import { root, run } from './lib/exec.mjs';
 import { setup } from './lib/setup.mjs';
 
 const total = { passed: 0, failed: 0, skipped: 0 };
-/** Tools that Mayfly does without: a test that says `(needs cargo)` in its title may be skipped, with its reason there. */
-const OPTIONAL_TOOLS = ['cargo'];
+/** Tools that Mayfly does without: a test that says `(needs cargo)`, say, in its title may be skipped, with its reason there. */
+const OPTIONAL_TOOLS = ['cargo', 'otelcol'];
 /** Titles of the suites that were skipped for want of one. */
 const withoutTool = new Map();
 
