@@ -18,7 +18,10 @@ export function onMismatch(
   mismatch: ResetMismatch,
   panic: (mismatch: ResetMismatch) => void,
 ): void {
-  if (driver.end === undefined) return panic(mismatch);
+  if (driver.end === undefined) {
+    panic(mismatch);
+    return;
+  }
   const { differingPages, differingRegisters } = mismatch;
   driver.end(
     workerError('MAYFLY_ERR_CELL_UNCLEAN', 'a sandbox differs from its snapshot right after a restore', {
