@@ -38,6 +38,7 @@ import { limitsRoute } from './routes/platform/limits.js';
 import type { CheckArtifact, Services } from './services.js';
 import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
+import { samePolicy } from './tenants/tenant-policies.js';
 
 const CLOSE_IDLE_MS = 50;
 /** What a request that is no call, such as an upload, gets to end in once the calls have ended. */
@@ -107,6 +108,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, hosts },
+    policies: samePolicy(requiresKvm),
     redis: redis.commands,
   };
   const closeParts = async () => {

@@ -8,6 +8,7 @@ import type { InvocationStore } from './invocations/invocation-store.js';
 import type { Invoker } from './invocations/invoker.js';
 import type { FunctionCache } from './registry/function-cache.js';
 import type { FunctionRegistry } from './registry/function-registry.js';
+import type { TenantPolicies } from './tenants/tenant-policies.js';
 
 /** Checks an artifact before it becomes a version; throws a MayflyError that says what is wrong with it. */
 export type CheckArtifact = (bytes: Uint8Array) => unknown;
@@ -25,4 +26,5 @@ export interface Services {
   readonly producer: JobProducer;
   readonly invoker: Invoker;
   readonly hosts: Hosts;
+  readonly policies: TenantPolicies;
 }

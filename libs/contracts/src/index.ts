@@ -1,5 +1,6 @@
 export * from './data-folders.js';
 export * from './errors.js';
+export * from './function-settings.js';
 export * from './host.js';
 export * from './job.js';
 export * from './limits.js';
@@ -10,4 +11,5 @@ export * from './record.js';
 export * from './redis-keys.js';
 export * from './redis-url.js';
 export * from './reply.js';
+export * from './tenant.js';
 export * from './values.js';

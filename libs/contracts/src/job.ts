@@ -52,6 +52,12 @@ export interface InvocationItem {
   /** W3C trace context of the span that queued the call; absent when nobody traces it. What is none is ignored. */
   readonly traceparent?: string;
   readonly tracestate?: string;
+  /** Which attempt of the invocation this is, from 1. Absent: the first. */
+  readonly attempt?: number;
+  /** Secrets that the guest may read, by name, each at the version that held when the call was accepted. */
+  readonly secrets?: Readonly<Record<string, number>>;
+  /** Shown to the guest; not secret. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Where a waiting gateway can be reached; the reply never travels through BullMQ. */

@@ -1,6 +1,8 @@
 /**
- * Names in Redis. Key families go by writer, so that gateway and worker can be different Redis users:
- * `mf:g:*` is written by gateways, `mf:w:*` by workers, BullMQ's own keys by both.
+ * Names in Redis. Key families go by writer, so that gateway and worker can be different Redis users: `mf:g:*` is
+ * written by gateways, `mf:w:*` by workers, `mf:t:*` (tenants, keys, quotas, secrets, audit) by gateways and read by
+ * workers only where a line says so; `mf:q:*` (BullMQ and the gate before it) and `mf:s:*` (what became of
+ * invocations) by both, through the scripts of `libs/queue` alone.
  */
 export const QUEUE_PREFIX = 'mf:q';
 /** One lane now; a lane is a trust domain. Sync and async differ in stall and attempt settings. */
@@ -13,7 +15,7 @@ export const WORKER_ALIVE_MS = 10_000;
 export const keys = {
   /**
    * Hash: field `v{n}` → JSON of a version, `next` → highest number given out, `s:{sha256}` → number of the version
-   * with this artifact and manifest. Outlives its versions, so that a number is never given out twice.
+   * with this artifact and manifest, `settings` → JSON of what differs from `DEFAULT_SETTINGS`. Outlives its versions, so that a number is never given out twice.
    */
   function: (tenant: string, name: string) => `mf:g:fn:${tenant}:${name}`,
   /** Set of function names of a tenant. */

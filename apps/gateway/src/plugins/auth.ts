@@ -1,4 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto';
+import type { Scope } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { gatewayError } from '../errors.js';
 
@@ -6,6 +7,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whose key the request showed; set on every route behind `requireKey`. */
     tenant: string;
+  }
+  interface FastifyContextConfig {
+    /** What a key must be able to do for this route; `operator`: only an operator's key will do. */
+    scope?: Scope | 'operator';
   }
 }
 

@@ -1,4 +1,11 @@
-import { channels, type FunctionRef, type KvmKind, keys } from '@mayfly/contracts';
+import {
+  channels,
+  DEFAULT_SETTINGS,
+  type FunctionRef,
+  type FunctionSettings,
+  type KvmKind,
+  keys,
+} from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
@@ -7,6 +14,8 @@ import { fingerprint, functionRef, type NewVersion, type StoredVersion } from '.
 export interface StoredFunction {
   readonly name: string;
   readonly versions: readonly StoredVersion[];
+  /** Defaults applied. */
+  readonly settings: FunctionSettings;
 }
 
 /** KEYS function, names. ARGV fingerprint, version JSON, name. @returns {number, 1 if new}. */
@@ -143,7 +152,9 @@ function parseFunction(name: string, fields: Record<string, string>): StoredFunc
     .filter(([field]) => /^v\d+$/.test(field))
     .map(([field, text]) => parseVersion(Number(field.slice(1)), text))
     .sort((a, b) => a.version - b.version);
-  return versions.length === 0 ? undefined : { name, versions };
+  if (versions.length === 0) return undefined;
+  const own = JSON.parse(fields['settings'] ?? '{}') as Partial<FunctionSettings>;
+  return { name, versions, settings: { ...DEFAULT_SETTINGS, ...own } };
 }
 
 function parseVersion(version: number, text: string): StoredVersion {
