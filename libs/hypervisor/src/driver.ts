@@ -267,6 +267,13 @@ export interface DriverInterrupt {
   readonly dropped: boolean;
   readonly callActive: boolean;
   readonly generation: bigint;
+  /**
+   * A number by which other threads of the process find this VM (`drivers/native-shared-kill.ts`), to end the call `sharedCall`.
+   * Absent: they have to ask the owner's event loop.
+   */
+  share?(): number;
+  /** The active or latest call, as `share`'s other end names it; 0 before the first. */
+  readonly sharedCall?: number;
 }
 
 export interface PrimeRequest {

@@ -177,6 +177,13 @@ export const HYPERVISOR_ERRORS = {
     poisons: false,
     title: 'The snapshot is closed',
   },
+  MAYFLY_ERR_SHARED_INTERRUPT: {
+    status: 500,
+    fault: 'caller',
+    retryable: false,
+    poisons: false,
+    title: 'Not a shared interrupt handle',
+  },
   MAYFLY_ERR_SNAPSHOT_MISMATCH: {
     status: 500,
     fault: 'caller',

@@ -30,7 +30,9 @@ import { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 import { popElement, pushElement } from './memory/io-stack.js';
 import type { GuestLayout } from './memory/layout.js';
 import { initialSpecialRegisters, type SpecialRegisters } from './registers.js';
+import type { SharedInterrupt } from './remote-interrupt.js';
 import type { CrashDumpContext, RunObserver, TraceInfo } from './run-observer.js';
+import { SharedCall, type SharedCallOwner } from './shared-call.js';
 import { type LoopTarget, type RunEnd, VirtualCPU } from './virtual-cpu.js';
 
 const CALL_PORT = 101;
@@ -74,18 +76,27 @@ export interface DispatchOptions {
 }
 
 /** One VM in the vocabulary of the reference: initialise, dispatch, run, handle I/O, registers, interrupt handle. */
-export class Hypervisor implements LoopTarget {
+export class Hypervisor implements LoopTarget, SharedCallOwner {
   readonly #parts: HypervisorParts;
   readonly #cpu = new VirtualCPU(this);
   readonly #interrupt: InterruptHandle;
   #state: CallState | undefined;
   #preparing: CallState | undefined;
   #inCall = false;
+  #shared: SharedCall | undefined;
+  #sharedInterrupt: SharedInterrupt | undefined;
   #registers: GeneralRegisters | undefined;
 
   constructor(parts: HypervisorParts) {
     this.#parts = parts;
-    this.#interrupt = new InterruptHandle(parts.vm.interrupt, (active) => this.#cut(active));
+    const { interrupt } = parts.vm;
+    this.#interrupt = new InterruptHandle({
+      kill: () => this.#cut(interrupt.kill()),
+      get dropped() {
+        return interrupt.dropped;
+      },
+      share: () => this.#share(),
+    });
   }
 
   /** Runs the guest's initialisation to its halt (guest-abi 4.3). It cannot be killed, but has its deadline. */
@@ -110,16 +121,22 @@ export class Hypervisor implements LoopTarget {
   /** Work on an idle VM that belongs to a call already: a kill or a close during it shows in `state.cutBy`. */
   async prepareCall(state: CallState, work: () => Promise<void>): Promise<void> {
     this.#preparing = state;
+    this.#shared?.begin();
+    let isReady = false;
     try {
       await work();
+      isReady = true;
     } finally {
       this.#preparing = undefined;
+      // Else the call goes on in `dispatchCallFromHost`.
+      if (!isReady || state.cutBy) this.#shared?.end();
     }
   }
 
   /** Calls the guest's dispatch function (guest-abi 8.2); the call is in the input buffer, or among the writes. */
   async dispatchCallFromHost(options: DispatchOptions, state: CallState): Promise<RunEnd> {
     this.#inCall = true;
+    this.#shared?.begin();
     try {
       return await this.run(
         {
@@ -134,6 +151,7 @@ export class Hypervisor implements LoopTarget {
     } finally {
       this.#inCall = false;
       this.#parts.vm.endCall();
+      this.#shared?.end();
     }
   }
 
@@ -150,7 +168,9 @@ export class Hypervisor implements LoopTarget {
   /** For the loop: one request to the driver. */
   async enter(request: RunRequest): Promise<VmExit> {
     const state = this.#activeState();
-    const answer = await this.#parts.vm.run(withTraces(this.#withDeadline(request, state), state));
+    const running = this.#parts.vm.run(withTraces(this.#withDeadline(request, state), state));
+    if (this.#inCall) this.#publishCall();
+    const answer = await running;
     this.#registers = answer.regs;
     return this.#exitOf(answer, state);
   }
@@ -286,11 +306,41 @@ export class Hypervisor implements LoopTarget {
     return this.#interrupt;
   }
 
+  /** Another thread has killed a call, perhaps this one. */
+  takeSharedKill(): void {
+    if (this.#shared?.killed) this.#interrupt.kill();
+  }
+
+  #share(): SharedInterrupt {
+    if (this.#sharedInterrupt === undefined) {
+      const { interrupt } = this.#parts.vm;
+      const driver = interrupt.share?.();
+      this.#shared = new SharedCall(this);
+      const call = this.#shared.words.buffer as SharedArrayBuffer;
+      this.#sharedInterrupt = driver === undefined ? { call } : { call, driver };
+      if (this.#inCall || this.#preparing) this.#shared.begin();
+      if (this.#inCall) this.#publishCall();
+      if (interrupt.dropped) this.#shared.drop();
+    }
+    return this.#sharedInterrupt;
+  }
+
+  /** The driver has the call: whoever kills it in another thread can have it stopped there. */
+  #publishCall(): void {
+    if (this.#shared === undefined) return;
+    this.#shared.entered(this.#parts.vm.interrupt.sharedCall ?? 0);
+    this.takeSharedKill();
+  }
+
   /** Closes the VM; an active call ends as canceled. Idempotent. @returns pages as `DriverVm.close` */
   async close(): Promise<number> {
     this.#state?.cut('kill');
     this.#preparing?.cut('kill');
-    return await this.#parts.vm.close();
+    try {
+      return await this.#parts.vm.close();
+    } finally {
+      this.#shared?.drop();
+    }
   }
 
   /** Regions of guest memory (guest-abi 1.1), then those beside it. */

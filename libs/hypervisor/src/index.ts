@@ -34,7 +34,7 @@ export {
   type HypervisorParts,
   type InitialiseOptions,
 } from './hypervisor.js';
-export type { InterruptHandle } from './interrupt-handle.js';
+export { InterruptHandle } from './interrupt-handle.js';
 export type { LiveCheckOptions, ResetMismatch } from './live-check.js';
 export { LOG_LEVELS, type LogLevel, logLevelFromFilter } from './log-level.js';
 export type { InitData } from './memory/init-data.js';
@@ -47,6 +47,7 @@ export {
   segmentDescriptor,
   segmentOf,
 } from './registers.js';
+export type { SharedInterrupt } from './remote-interrupt.js';
 export type { CrashDumpContext, DebugStop, RunObserver, TraceInfo } from './run-observer.js';
 export { Sandbox, Snapshot } from './sandbox.js';
 export {

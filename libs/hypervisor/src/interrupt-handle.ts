@@ -1,20 +1,30 @@
-import type { DriverInterrupt } from './driver.js';
+import { type InterruptTarget, RemoteInterrupt, type SharedInterrupt } from './remote-interrupt.js';
 
 /**
  * Ends the active call of a sandbox from anywhere (guest-abi 10.1, with the defects of the reference mended).
  * Never blocks; a kill never reaches a later call.
  */
 export class InterruptHandle {
-  readonly #interrupt: DriverInterrupt;
-  readonly #cut: (active: boolean) => boolean;
+  readonly #target: InterruptTarget;
+
+  /** Not for callers: handles come from `Sandbox.interruptHandle` and `InterruptHandle.from`. */
+  constructor(target: InterruptTarget) {
+    this.#target = target;
+  }
 
   /**
-   * @param cut told of each kill, and whether the driver found a call: ends a wait for a host function, or a call that
-   * is being prepared. Answers whether there was a call.
+   * The handle of `share()`, in another worker thread. A running guest stops, whatever the event loop of the sandbox's
+   * owner does meanwhile; the call settles there when that loop turns.
+   *
+   * @throws MAYFLY_ERR_SHARED_INTERRUPT for anything else; MAYFLY_ERR_NO_HYPERVISOR when the addon does not load here.
    */
-  constructor(interrupt: DriverInterrupt, cut: (active: boolean) => boolean) {
-    this.#interrupt = interrupt;
-    this.#cut = cut;
+  static from(shared: SharedInterrupt): InterruptHandle {
+    return new InterruptHandle(new RemoteInterrupt(shared));
+  }
+
+  /** This handle as plain data, for another worker thread of the process. The same every time. */
+  share(): SharedInterrupt {
+    return this.#target.share();
   }
 
   /**
@@ -25,11 +35,11 @@ export class InterruptHandle {
    * in the same moment; its report says which.
    */
   kill(): boolean {
-    return this.#cut(this.#interrupt.kill());
+    return this.#target.kill();
   }
 
   /** True once the VM is closed. */
   dropped(): boolean {
-    return this.#interrupt.dropped;
+    return this.#target.dropped;
   }
 }

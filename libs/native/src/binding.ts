@@ -12,6 +12,8 @@ export interface NativeBinding {
     onWake: () => void,
   ) => NativeDriver;
   readonly Cell: NativeCellClass;
+  /** What `NativeInterrupt.share` named, in any thread of the process; undefined once its VM is gone. */
+  sharedKill(id: number): NativeSharedKill | undefined;
 }
 
 export interface NativeDriver {
@@ -100,6 +102,15 @@ export interface NativeInterrupt {
   dropped(): boolean;
   callActive(): boolean;
   generation(): bigint;
+  /** @returns its number for `sharedKill`; valid while this object lives. */
+  share(): number;
+}
+
+/** Ends calls of a VM from any thread. Outlives the VM. */
+export interface NativeSharedKill {
+  /** Ends this call (`NativeInterrupt.generation`, or the call that a cell was told) if it is the active one. */
+  kill(call: number): void;
+  dropped(): boolean;
 }
 
 /** Loads the addon that `make -C libs/native` builds. @throws what the module loader throws when it is missing. */

@@ -11,6 +11,8 @@ export interface NativeCell {
     block: Uint8Array,
     length: number,
   ): void;
+  /** For kills of this seat's VM by other threads. */
+  seatKill(seat: number): NativeSeatKill;
   /** Takes a revocable run back. @returns false when it has begun. */
   revoke(seat: number): boolean;
   /** @param file parts that go along in one sealed memfd */
@@ -37,6 +39,15 @@ export interface NativeCell {
   pid(): number;
   /** Once it has ended: si_code and si_status of waitid. */
   ending(): { readonly code: number; readonly status: number } | undefined;
+}
+
+export interface NativeSeatKill {
+  /** As `NativeInterrupt.share`. */
+  share(): number;
+  /** Before the VM's close is sent: from here on no kill goes. */
+  shut(): void;
+  /** The VM is gone. */
+  drop(): void;
 }
 
 export interface NativeCellMessage {

@@ -6,10 +6,11 @@ export {
   type NativeBinding,
   type NativeDriver,
   type NativeInterrupt,
+  type NativeSharedKill,
   type NativeSnapshot,
   type NativeVm,
 } from './binding.js';
-export { CellEvent, type NativeCell, type NativeCellMessage } from './cell-binding.js';
+export { CellEvent, type NativeCell, type NativeCellMessage, type NativeSeatKill } from './cell-binding.js';
 export { CellCompletions } from './cell-completions.js';
 export {
   CELL_LIMITS,

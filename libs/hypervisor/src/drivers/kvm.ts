@@ -77,6 +77,12 @@ class KvmInterrupt implements DriverInterrupt {
   get generation(): bigint {
     return this.#native.generation();
   }
+  share(): number {
+    return this.#native.share();
+  }
+  get sharedCall(): number {
+    return Number(this.#native.generation());
+  }
 }
 
 class KvmSnapshot implements DriverSnapshot {

@@ -7,6 +7,7 @@
 
 #include "../core/clock.hpp"
 #include "arguments.hpp"
+#include "seat_kill_wrap.hpp"
 
 namespace mayfly::binding {
 namespace {
@@ -31,6 +32,7 @@ Napi::Function CellWrap::define(Napi::Env env) {
   return DefineClass(env, "Cell",
                      {
                          InstanceMethod("run", &CellWrap::run),
+                         InstanceMethod("seatKill", &CellWrap::seat_kill),
                          InstanceMethod("revoke", &CellWrap::revoke),
                          InstanceMethod("send", &CellWrap::send),
                          InstanceMethod("receive", &CellWrap::receive),
@@ -135,6 +137,12 @@ void CellWrap::run(const Napi::CallbackInfo& info) {
   if (slot >= layout.slots || seat >= layout.seats || length > bytes.size() || length > cell::kSeatRequestBytes)
     refuse(env, "a run outside its slots, seats or bytes");
   channel().post_run(slot, seat, to_u32(info[2]), to_u64(info[3]), info[4].ToBoolean(), info[5].ToBoolean(), bytes.first(length));
+}
+
+Napi::Value CellWrap::seat_kill(const Napi::CallbackInfo& info) {
+  const uint32_t seat = to_u32(info[0]);
+  if (seat >= channel().layout().seats) refuse(info.Env(), "no such seat");
+  return SeatKillWrap::create(info.Env(), channel().kill_line(), seat);
 }
 
 Napi::Value CellWrap::revoke(const Napi::CallbackInfo& info) {

@@ -29,6 +29,8 @@ class CellWrap : public Napi::ObjectWrap<CellWrap> {
   static void on_environment_end(napi_async_cleanup_hook_handle handle, void* self);
 
   void run(const Napi::CallbackInfo& info);
+  /** (seat) @returns a SeatKill */
+  Napi::Value seat_kill(const Napi::CallbackInfo& info);
   Napi::Value revoke(const Napi::CallbackInfo& info);
   void send(const Napi::CallbackInfo& info);
   Napi::Value receive(const Napi::CallbackInfo& info);

@@ -18,6 +18,16 @@ StateKind to_state_kind(const Napi::Value& value) {
   return static_cast<StateKind>(kind);
 }
 
+class VmKill final : public SharedKill {
+ public:
+  explicit VmKill(std::shared_ptr<Interrupt> interrupt) noexcept : interrupt_(std::move(interrupt)) {}
+  void kill(uint64_t call) noexcept override { interrupt_->kill(call); }
+  bool dropped() const noexcept override { return interrupt_->dropped(); }
+
+ private:
+  const std::shared_ptr<Interrupt> interrupt_;
+};
+
 }  // namespace
 
 Napi::Function InterruptWrap::define(Napi::Env env) {
@@ -27,6 +37,7 @@ Napi::Function InterruptWrap::define(Napi::Env env) {
                          InstanceMethod("dropped", &InterruptWrap::dropped),
                          InstanceMethod("callActive", &InterruptWrap::call_active),
                          InstanceMethod("generation", &InterruptWrap::generation),
+                         InstanceMethod("share", &InterruptWrap::share),
                      });
 }
 
@@ -47,6 +58,12 @@ Napi::Value InterruptWrap::call_active(const Napi::CallbackInfo& info) {
 }
 Napi::Value InterruptWrap::generation(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), interrupt_ == nullptr ? uint64_t{0} : interrupt_->generation());
+}
+
+Napi::Value InterruptWrap::share(const Napi::CallbackInfo& info) {
+  if (interrupt_ == nullptr) refuse(info.Env(), "not an interrupt of a VM");
+  if (!entry_) entry_.emplace(std::make_shared<VmKill>(interrupt_));
+  return Napi::Number::New(info.Env(), static_cast<double>(entry_->id()));
 }
 
 Napi::Function SnapshotWrap::define(Napi::Env env) {

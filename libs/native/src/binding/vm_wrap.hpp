@@ -3,7 +3,9 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
 
+#include "shared_kills.hpp"
 #include "vm.hpp"
 #include "wake.hpp"
 
@@ -21,8 +23,11 @@ class InterruptWrap : public Napi::ObjectWrap<InterruptWrap> {
   Napi::Value dropped(const Napi::CallbackInfo& info);
   Napi::Value call_active(const Napi::CallbackInfo& info);
   Napi::Value generation(const Napi::CallbackInfo& info);
+  /** @returns the number by which `sharedKill` finds it in any environment of the process, while this wrap lives. */
+  Napi::Value share(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Interrupt> interrupt_;
+  std::optional<SharedKillEntry> entry_;
 };
 
 class SnapshotWrap : public Napi::ObjectWrap<SnapshotWrap> {

@@ -80,6 +80,7 @@ Channel::Channel(const std::string& executable, const Arguments& arguments)
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0) throw KvmError::from_errno("socketpair", errno);
   control_ = UniqueFd(sockets[0]);
+  kill_line_ = std::make_shared<KillLine>(control_.get());
   const UniqueFd theirs(sockets[1]);
   ::fcntl(control_.get(), F_SETFL, O_NONBLOCK);
   int pipe[2];
@@ -118,7 +119,10 @@ Channel::Channel(const std::string& executable, const Arguments& arguments)
   }
 }
 
-Channel::~Channel() { kill(); }
+Channel::~Channel() {
+  kill_line_->shut();
+  kill();
+}
 
 void Channel::post_run(uint32_t slot, uint32_t seat, uint32_t generation, uint64_t call, bool killed, bool revocable,
                        std::span<const uint8_t> block) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "../core/unique_fd.hpp"
 #include "arguments.hpp"
+#include "kill_line.hpp"
 #include "shared_memory.hpp"
 
 namespace mayfly::cell {
@@ -42,6 +44,8 @@ class Channel {
   int log_fd() const noexcept { return log_.get(); }
   int pidfd() const noexcept { return process_.get(); }
   int pid() const noexcept { return pid_; }
+  /** Stays when the channel goes, and then leads nowhere. */
+  const std::shared_ptr<KillLine>& kill_line() const noexcept { return kill_line_; }
 
   /** A run through the seat: block of at most kSeatRequestBytes, seat and slot in range, the seat not in a ring. */
   void post_run(uint32_t slot, uint32_t seat, uint32_t generation, uint64_t call, bool killed,
@@ -95,6 +99,7 @@ class Channel {
   UniqueFd outbox_file_;
   SharedMemory memory_;
   UniqueFd control_;
+  std::shared_ptr<KillLine> kill_line_;
   UniqueFd event_;
   UniqueFd log_;
   UniqueFd process_;

@@ -5,7 +5,17 @@ namespace mayfly {
 bool Interrupt::kill() noexcept {
   const uint64_t call = call_.load(std::memory_order_seq_cst);
   if ((call & 1) == 0) return false;
-  const uint64_t generation = call >> 1;
+  stop(call >> 1);
+  return true;
+}
+
+bool Interrupt::kill(uint64_t generation) noexcept {
+  if (call_.load(std::memory_order_seq_cst) != (generation << 1 | 1)) return false;
+  stop(generation);
+  return true;
+}
+
+void Interrupt::stop(uint64_t generation) noexcept {
   // Upwards only: a slow killer of an older call must not erase the stamp of a newer one.
   uint64_t stamped = cancel_.load(std::memory_order_seq_cst);
   while (stamped < generation &&
@@ -15,7 +25,6 @@ bool Interrupt::kill() noexcept {
     target_->kick();
   else if (queue_ != nullptr)
     queue_->cancel_waiting(*this, generation);
-  return true;
 }
 
 void Interrupt::abandon() noexcept {

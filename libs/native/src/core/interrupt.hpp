@@ -45,6 +45,8 @@ class Interrupt {
 
   /** Ends the active call. @returns whether one was active. Any thread. */
   bool kill() noexcept;
+  /** Ends the call of this generation. @returns whether it was active. Any thread. */
+  bool kill(uint64_t generation) noexcept;
   /** Ends whatever runs, call or not, for good: the VM is closing. Any thread. */
   void abandon() noexcept;
   /** The VM is gone. */
@@ -66,6 +68,8 @@ class Interrupt {
   bool must_stop(uint64_t generation) const noexcept;
 
  private:
+  void stop(uint64_t generation) noexcept;
+
   // Written by the caller's thread; read by killers. Generation << 1 | active.
   std::atomic<uint64_t> call_{0};
   // Written by killers, only upwards; read by the slot thread. Generation of the latest kill.

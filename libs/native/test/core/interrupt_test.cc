@@ -174,6 +174,24 @@ TEST("of many kills at random moments none is lost, none reaches another call, n
   CHECK(race.cancelled > kKills / 2);
 }
 
+TEST("a kill that names its call ends that one and no other") {
+  SyncClient client;
+  auto vm = make_vm(client, spin());
+  const auto interrupt = vm->interrupt();
+  CHECK(!interrupt->kill(0));
+  RequestBuilder request;
+  request.entry(entry_at()).starts_call().deadline_us(5'000'000);
+  vm->post_run(request.bytes());
+  CHECK(!interrupt->kill(0));
+  CHECK(!interrupt->kill(2));
+  CHECK(interrupt->kill(1));
+  client.next();
+  CHECK(vm->answer().exit == ExitKind::Cancelled);
+  CHECK_EQ(vm->answer().flags, 0u);
+  vm->end_call();
+  CHECK(!interrupt->kill(1));
+}
+
 TEST("the generation goes up by one with each call") {
   SyncClient client;
   auto vm = make_vm(client, count_down());

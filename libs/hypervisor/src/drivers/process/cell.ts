@@ -315,6 +315,7 @@ export class Cell {
       if (seat === undefined) continue;
       seat.closed = true;
       seat.dropped = true;
+      seat.kills?.drop();
       seat.operation?.reject(error);
       seat.closing?.resolve(undefined);
       seat.operation = undefined;
@@ -396,6 +397,7 @@ export class Cell {
   #freeSeat(seat: Seat): void {
     seat.closing = undefined;
     seat.dropped = true;
+    seat.kills?.drop();
     this.#seats[seat.index] = undefined;
     this.#generations[seat.index] = seat.generation;
     this.#free.push(seat.index);

@@ -1,3 +1,4 @@
+import type { NativeSeatKill } from '@mayfly/native';
 import type { AddressRange } from '../../driver.js';
 import type { SlotWatch, Watched } from './watchdog.js';
 
@@ -40,6 +41,8 @@ export class Seat {
   callActive = false;
   /** Guest time of the call under way, or of the latest run outside one; undefined: no end. */
   deadlineMs: number | undefined;
+  /** For kills by other threads, once its handle was shared. */
+  kills: NativeSeatKill | undefined;
   /** The latest call that was killed. */
   killedCall = 0;
   #generation: number;

@@ -92,6 +92,15 @@ class ProcessInterrupt implements DriverInterrupt {
   get generation(): bigint {
     return this.#seat.calls;
   }
+  share(): number {
+    this.#seat.kills ??= this.#cell.native.seatKill(this.#seat.index);
+    if (this.#seat.closed) this.#seat.kills.shut();
+    if (this.#seat.dropped) this.#seat.kills.drop();
+    return this.#seat.kills.share();
+  }
+  get sharedCall(): number {
+    return this.#seat.call;
+  }
 }
 
 export class ProcessVm implements DriverVm {
@@ -369,6 +378,7 @@ export class ProcessVm implements DriverVm {
 export function closeSeat(cell: Cell, seat: Seat): Promise<number> {
   if (seat.closed || cell.ended !== undefined) return Promise.resolve(0);
   seat.closed = true;
+  seat.kills?.shut();
   if (seat.operation !== undefined) seat.operation.killedAtMs ??= performance.now();
   return cell.post(seat, {
     op: Op.Close,
