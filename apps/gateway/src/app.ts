@@ -4,6 +4,7 @@ import { DATA_FOLDERS, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { AuditLog } from './audit/audit-log.js';
 import type { GatewayConfig } from './config.js';
 import { Admission } from './dispatch/admission.js';
 import { Hosts } from './dispatch/hosts.js';
@@ -38,7 +39,10 @@ import { limitsRoute } from './routes/platform/limits.js';
 import type { CheckArtifact, Services } from './services.js';
 import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
-import { samePolicy } from './tenants/tenant-policies.js';
+import { ApiKeys } from './tenants/api-keys.js';
+import { ensureBootstrapTenant } from './tenants/bootstrap.js';
+import { TenantDirectory } from './tenants/tenant-directory.js';
+import { DEFAULT_POLICY } from './tenants/tenant-policies.js';
 
 const CLOSE_IDLE_MS = 50;
 /** What a request that is no call, such as an upload, gets to end in once the calls have ended. */
@@ -81,9 +85,9 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   );
   const reply = { gatewayId: config.gatewayId, socketPath: replies.path };
   const producer = new JobProducer(redis.commands, reply, instruments);
-  const { tenantRequiresKvm } = config;
-  const requiresKvm = tenantRequiresKvm === 'any' ? undefined : tenantRequiresKvm;
-  const registry = new FunctionRegistry(redis.commands, requiresKvm);
+  const audit = new AuditLog(redis.commands);
+  const directory = new TenantDirectory(redis.commands, DEFAULT_POLICY);
+  const registry = new FunctionRegistry(redis.commands, directory);
   const hosts = new Hosts(redis.commands, (workerId) =>
     logger.warn({ workerId }, 'a worker does not say what it is: it is not listed'),
   );
@@ -100,7 +104,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     lanes: new SyncLanes((ref, items) => producer.addSync(ref, items)),
     waiters,
     admission,
-    placement: requiresKvm && new Placement(hosts, requiresKvm),
+    placement: new Placement(hosts, directory),
     blobs,
     queueWaitMs,
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
@@ -108,19 +112,22 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, hosts },
-    policies: samePolicy(requiresKvm),
+    ...{ policies: directory, directory, audit },
     redis: redis.commands,
   };
   const closeParts = async () => {
+    directory.stop();
     await replies.close();
     await producer.close();
     await redis.close();
   };
   try {
+    await directory.start();
+    await ensureBootstrapTenant(config, directory, audit);
     await replies.listen();
     await producer.ready();
     await listenOnRedis({
-      ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
+      ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache, directory },
       collect: (token) => invoker.collect(token),
     });
     const app = await buildRoutes(services, telemetry);
@@ -163,7 +170,7 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     open.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   });
   await app.register(async (scope) => {
-    requireKey(scope, services.config);
+    requireKey(scope, new ApiKeys(services.directory, services.config));
     limitsRoute(scope, services);
     hostsRoute(scope, services);
     listRoute(scope, services);

@@ -35,6 +35,12 @@ const GATEWAY_ERRORS = {
     problem: 'unauthorized',
     title: 'No valid key was given',
   },
+  MAYFLY_ERR_GATEWAY_FORBIDDEN: {
+    ...caller,
+    status: 403,
+    problem: 'forbidden',
+    title: 'The key may not do this',
+  },
   MAYFLY_ERR_GATEWAY_NOT_FOUND: {
     ...caller,
     status: 404,
@@ -48,11 +54,23 @@ const GATEWAY_ERRORS = {
     problem: 'request-timeout',
     title: 'The request took too long to arrive',
   },
+  MAYFLY_ERR_GATEWAY_CONFLICT: {
+    ...caller,
+    status: 409,
+    problem: 'conflict',
+    title: 'What is there stands against it',
+  },
   MAYFLY_ERR_GATEWAY_RESULT_EXPIRED: {
     ...caller,
     status: 410,
     problem: 'result-expired',
     title: 'The result is no longer kept',
+  },
+  MAYFLY_ERR_GATEWAY_PRECONDITION: {
+    ...caller,
+    status: 412,
+    problem: 'precondition-failed',
+    title: 'It has been changed meanwhile',
   },
   MAYFLY_ERR_GATEWAY_TOO_LARGE: { ...caller, status: 413, problem: 'too-large', title: 'Too large' },
   MAYFLY_ERR_GATEWAY_MEDIA_TYPE: {
@@ -66,6 +84,18 @@ const GATEWAY_ERRORS = {
     status: 422,
     problem: 'invalid-elf',
     title: 'The binary is not one that can run here',
+  },
+  MAYFLY_ERR_GATEWAY_PRECONDITION_REQUIRED: {
+    ...caller,
+    status: 428,
+    problem: 'precondition-required',
+    title: 'The request must say what it changes',
+  },
+  MAYFLY_ERR_GATEWAY_QUOTA: {
+    ...caller,
+    status: 429,
+    problem: 'quota-exceeded',
+    title: 'The tenant has no more of this',
   },
   MAYFLY_ERR_GATEWAY_TENANT_BUSY: {
     ...caller,
@@ -151,5 +181,13 @@ export function notFound(what: string) {
 export function tooLarge(name: string, value: number) {
   return gatewayError('MAYFLY_ERR_GATEWAY_TOO_LARGE', `more than ${name} = ${value}`, {
     details: { limit: { name, value } },
+  });
+}
+
+/** 429 that names the quota; waiting changes nothing about it. */
+export function quotaExceeded(limit: { name: string; value: number; current: number }) {
+  const { name, value, current } = limit;
+  return gatewayError('MAYFLY_ERR_GATEWAY_QUOTA', `${name} = ${value}, and this would be ${current}`, {
+    details: { limit },
   });
 }

@@ -23,7 +23,7 @@ const DEFAULT_RETRY_AFTER_S = 1;
 interface ProblemFacts {
   readonly invocationId?: string;
   readonly errors?: readonly RequestFault[];
-  readonly limit?: { readonly name: string; readonly value: number };
+  readonly limit?: { readonly name: string; readonly value: number; readonly current?: number };
   readonly retryAfterS?: number;
 }
 
@@ -117,8 +117,8 @@ export function isHostFault(thrown: unknown): boolean {
 function retryAfterOf(error: MayflyError): number | undefined {
   const given = (error.details as ProblemFacts).retryAfterS;
   if (given !== undefined) return given;
-  const { status } = error.definition;
-  return status === 503 || status === 429 ? DEFAULT_RETRY_AFTER_S : undefined;
+  const { status, retryable } = error.definition;
+  return status === 503 || (status === 429 && retryable) ? DEFAULT_RETRY_AFTER_S : undefined;
 }
 
 /** Errors of the rooms below have no word of ours; their area decides. */

@@ -46,11 +46,13 @@ async function main(): Promise<void> {
     );
     await app.listen({ host: config.host, port: config.port });
     logger.info({ addresses: app.addresses() }, 'listening');
-    const sweep = () =>
-      sweepBlobs({ blobs, registry: services.registry, tenant: config.tenant }).then(
-        (deleted) => logger.info({ deleted }, 'swept blobs'),
-        (error: unknown) => logger.error({ err: error }, 'sweep failed'),
-      );
+    const sweep = async () => {
+      for (const { tenant } of services.directory.tenants())
+        await sweepBlobs({ blobs, registry: services.registry, tenant: tenant.name }).then(
+          (deleted) => logger.info({ deleted, tenant: tenant.name }, 'swept blobs'),
+          (error: unknown) => logger.error({ err: error, tenant: tenant.name }, 'sweep failed'),
+        );
+    };
     const sweeps = setInterval(sweep, SWEEP_MS);
     const end = async (signal: NodeJS.Signals) => {
       logger.info({ signal }, 'draining');

@@ -1,6 +1,7 @@
 import type { BlobStore } from '@mayfly/blobs';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { AuditLog } from './audit/audit-log.js';
 import type { GatewayConfig } from './config.js';
 import type { Hosts } from './dispatch/hosts.js';
 import type { JobProducer } from './dispatch/job-producer.js';
@@ -8,6 +9,7 @@ import type { InvocationStore } from './invocations/invocation-store.js';
 import type { Invoker } from './invocations/invoker.js';
 import type { FunctionCache } from './registry/function-cache.js';
 import type { FunctionRegistry } from './registry/function-registry.js';
+import type { TenantDirectory } from './tenants/tenant-directory.js';
 import type { TenantPolicies } from './tenants/tenant-policies.js';
 
 /** Checks an artifact before it becomes a version; throws a MayflyError that says what is wrong with it. */
@@ -27,4 +29,8 @@ export interface Services {
   readonly invoker: Invoker;
   readonly hosts: Hosts;
   readonly policies: TenantPolicies;
+  /** Tenants and keys, in memory. */
+  readonly directory: TenantDirectory;
+  /** Who changed what; every change of a tenant's things or the platform's is put on record there. */
+  readonly audit: AuditLog;
 }

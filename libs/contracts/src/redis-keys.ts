@@ -28,6 +28,16 @@ export const keys = {
   worker: (workerId: string) => `mf:w:host:${workerId}`,
   /** Sorted set of worker ids by the epoch milliseconds of their last heartbeat; fresh for `WORKER_ALIVE_MS`. */
   workers: 'mf:w:hosts',
+  /** Hash: tenant → JSON of what operators decided of it. Written with the audit log's entry, in one script. */
+  tenants: 'mf:t:tenants',
+  /** Hash: key id → JSON of a key, with the SHA-256 of its text. */
+  apiKeys: 'mf:t:keys',
+  /** Sorted set: `t:<tenant>` and `k:<key id>` by the revision that changed them last; how gateways follow. */
+  tenantChanges: 'mf:t:changes',
+  /** String: the last revision. */
+  tenantRevision: 'mf:t:revision',
+  /** Stream of the audit log, only ever added to: `e` → JSON of an entry, `h` → hash of it and of the hash before. */
+  audit: 'mf:t:audit',
 } as const;
 
 export const channels = {
@@ -37,4 +47,6 @@ export const channels = {
   versions: 'mf:g:versions',
   /** A function's versions changed: `<tenant> <name>`; gateways forget what they cached of it. */
   registry: 'mf:g:registry',
+  /** A tenant or a key changed; gateways read what did. They look by themselves, too. */
+  tenants: 'mf:t:announce',
 } as const;

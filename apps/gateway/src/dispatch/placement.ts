@@ -1,5 +1,6 @@
 import type { KvmKind } from '@mayfly/contracts';
 import { gatewayError } from '../errors.js';
+import type { TenantPolicies } from '../tenants/tenant-policies.js';
 import type { Hosts } from './hosts.js';
 
 const SAMPLE_MS = 500;
@@ -10,26 +11,34 @@ const SAMPLE_MS = 500;
  */
 export class Placement {
   readonly #hosts: Pick<Hosts, 'live'>;
-  readonly #kvm: KvmKind;
-  #sample: { readonly found: Promise<boolean>; readonly atMs: number } | undefined;
+  readonly #policies: TenantPolicies;
+  readonly #samples = new Map<KvmKind, { readonly found: Promise<boolean>; readonly atMs: number }>();
 
-  constructor(hosts: Pick<Hosts, 'live'>, kvm: KvmKind) {
+  constructor(hosts: Pick<Hosts, 'live'>, policies: TenantPolicies) {
     this.#hosts = hosts;
-    this.#kvm = kvm;
+    this.#policies = policies;
   }
 
-  /** @throws MAYFLY_ERR_GATEWAY_NO_HOST, MAYFLY_ERR_GATEWAY_UNAVAILABLE */
-  async check(): Promise<void> {
-    if (this.#sample === undefined || Date.now() - this.#sample.atMs > SAMPLE_MS)
-      this.#sample = { found: this.#look(), atMs: Date.now() };
-    if (await this.#sample.found) return;
-    throw gatewayError('MAYFLY_ERR_GATEWAY_NO_HOST', `no worker on ${this.#kvm} KVM is alive`, {
-      details: { kvm: this.#kvm },
+  /** Nothing to wait for where any worker will do. @throws MAYFLY_ERR_GATEWAY_NO_HOST, …_UNAVAILABLE */
+  check(tenant: string): Promise<void> | undefined {
+    const { requiresKvm } = this.#policies.of(tenant);
+    return requiresKvm && this.#find(requiresKvm);
+  }
+
+  async #find(kvm: KvmKind): Promise<void> {
+    let sample = this.#samples.get(kvm);
+    if (sample === undefined || Date.now() - sample.atMs > SAMPLE_MS) {
+      sample = { found: this.#look(kvm), atMs: Date.now() };
+      this.#samples.set(kvm, sample);
+    }
+    if (await sample.found) return;
+    throw gatewayError('MAYFLY_ERR_GATEWAY_NO_HOST', `no worker on ${kvm} KVM is alive`, {
+      details: { kvm },
     });
   }
 
-  async #look(): Promise<boolean> {
+  async #look(wanted: KvmKind): Promise<boolean> {
     const hosts = await this.#hosts.live();
-    return hosts.some(({ kvm }) => kvm === this.#kvm);
+    return hosts.some(({ kvm }) => kvm === wanted);
   }
 }

@@ -1,6 +1,7 @@
 import { channels } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import type { FunctionCache } from '../registry/function-cache.js';
+import type { TenantDirectory } from '../tenants/tenant-directory.js';
 import type { Waiters } from './waiters.js';
 
 export interface ReplyChannelDeps {
@@ -9,24 +10,27 @@ export interface ReplyChannelDeps {
   readonly gatewayId: string;
   readonly waiters: Waiters;
   readonly cache: FunctionCache;
+  readonly directory: TenantDirectory;
   /** Reads the record of an open call and ends the call with it, when there is one. */
   readonly collect: (token: string) => Promise<void>;
 }
 
 /**
- * What this gateway hears from Redis: answers whose worker cannot reach the reply socket, and changed functions.
+ * What this gateway hears from Redis: answers whose worker cannot reach the reply socket, and what changed of
+ * functions, tenants and keys.
  * Pub/sub forgets what it sent while a connection was down, so after each reconnect every open call is looked up and
  * the cache is emptied.
  */
 export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
-  const { subscriber, gatewayId, waiters, cache, collect } = deps;
+  const { subscriber, gatewayId, waiters, cache, directory, collect } = deps;
   const replies = channels.reply(gatewayId);
   subscriber.on('message', (channel, message) => {
     const [first = '', second = ''] = message.split(' ');
     if (channel === replies) void collect(first);
+    else if (channel === channels.tenants) directory.refresh().catch(() => undefined);
     else cache.forget(first, second);
   });
-  const subscribe = () => subscriber.subscribe(replies, channels.registry);
+  const subscribe = () => subscriber.subscribe(replies, channels.registry, channels.tenants);
   await subscribe();
   subscriber.on('ready', () => {
     // Looked up only once the subscription holds again: what comes later is heard.

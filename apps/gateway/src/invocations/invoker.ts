@@ -31,8 +31,7 @@ export interface InvokerDeps {
   readonly lanes: SyncLanes;
   readonly waiters: Waiters;
   readonly admission: Admission;
-  /** Absent: any worker may run the calls. */
-  readonly placement?: Placement | undefined;
+  readonly placement: Placement;
   readonly blobs: BlobStore;
   /** What a sync caller waits at most beyond the guest's own time. */
   readonly queueWaitMs: number;
@@ -74,7 +73,8 @@ export class Invoker {
    * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_TENANT_BUSY, …_SATURATED, …_NO_HOST before anything is queued
    */
   async invoke(call: Call): Promise<Answer> {
-    if (this.#deps.placement) await this.#deps.placement.check();
+    const placed = this.#deps.placement.check(call.ref.tenant);
+    if (placed !== undefined) await placed;
     this.checkOpen();
     const { tenant } = call.ref;
     const { trace } = call;
@@ -118,7 +118,8 @@ export class Invoker {
    * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_SATURATED, …_NO_HOST, …_UNAVAILABLE; nothing is queued then
    */
   async accept(call: Call): Promise<AcceptedRecord> {
-    if (this.#deps.placement) await this.#deps.placement.check();
+    const placed = this.#deps.placement.check(call.ref.tenant);
+    if (placed !== undefined) await placed;
     this.checkOpen();
     const { trace } = call;
     const { admission, store, producer } = this.#deps;

@@ -1,35 +1,118 @@
-import { hash, timingSafeEqual } from 'node:crypto';
 import type { Scope } from '@mayfly/contracts';
-import type { FastifyInstance } from 'fastify';
-import { gatewayError } from '../errors.js';
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
+import { gatewayError, notFound } from '../errors.js';
+import { matchesPattern, type Principal } from '../tenants/principal.js';
+
+/** What a route wants of a key: one scope; `any` key of a tenant; an operator's key. */
+export type RouteScope = Scope | 'any' | 'operator';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whose key the request showed; set on every route behind `requireKey`. */
+    /** Who makes the request; set on every route behind `requireKey`. */
+    principal: Principal;
+    /** The tenant that the request acts for; empty for an operator who acts for none. */
     tenant: string;
   }
   interface FastifyContextConfig {
-    /** What a key must be able to do for this route; `operator`: only an operator's key will do. */
-    scope?: Scope | 'operator';
+    /** What a key must be able to do for this route. Required on each: one without a rule does not start. */
+    scope?: RouteScope;
+    /**
+     * How a key's function-name pattern is kept. Absent: by the function that path or body name, and a route that
+     * names none refuses such a key. `handler`: the handler keeps it, by `mayTouch`. `none`: the route is about no
+     * function.
+     */
+    pattern?: 'handler' | 'none';
   }
 }
 
-const sha256 = (text: string): Buffer => hash('sha256', text, 'buffer');
+export interface Authenticator {
+  /**
+   * Who shows this bearer token; undefined for nobody. Answers at once where it can.
+   * @throws MAYFLY_ERR_GATEWAY_UNAVAILABLE when that cannot be known now
+   */
+  identify(token: string): Principal | undefined | Promise<Principal | undefined>;
+}
+
+/** Whether a request's key may touch a function of its tenant. */
+export function mayTouch({ principal }: FastifyRequest, functionName: string): boolean {
+  return matchesPattern(principal.functionPattern, functionName);
+}
+
+const NOBODY: Principal = { kind: 'tenant', keyId: '', tenant: '', scopes: [] };
 
 /**
- * Every route of this scope wants `Authorization: Bearer <key>`. Keys are compared as hashes, in constant time, so
- * that neither length nor content of the right one shows in the time it takes.
+ * Every route of this scope wants `Authorization: Bearer <key>` and names what the key must be able to do.
+ * @throws when a route names nothing: a missing rule must not be an open door
  */
-export function requireKey(scope: FastifyInstance, options: { tenant: string; tenantKey: string }): void {
-  const expected = sha256(options.tenantKey);
+export function requireKey(scope: FastifyInstance, authenticator: Authenticator): void {
+  scope.decorateRequest('principal', undefined as unknown as Principal);
+  scope.addHook('onRoute', checkRule);
   scope.addHook('onRequest', (request, _reply, done) => {
-    const header = request.headers.authorization ?? '';
-    const token = /^Bearer +(\S+)$/i.exec(header)?.[1] ?? '';
-    if (!timingSafeEqual(sha256(token), expected)) {
-      done(gatewayError('MAYFLY_ERR_GATEWAY_UNAUTHORIZED', 'expected Authorization: Bearer <tenant key>'));
+    request.principal = NOBODY;
+    const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const found = authenticator.identify(token);
+    if (!(found instanceof Promise)) {
+      done(enter(request, found));
       return;
     }
-    request.tenant = options.tenant;
-    done();
+    found.then(
+      (principal) => done(enter(request, principal)),
+      (error: Error) => done(error),
+    );
   });
+  scope.addHook('preHandler', (request, _reply, done) => {
+    done(request.principal.functionPattern === undefined ? undefined : patternFault(request));
+  });
+}
+
+function checkRule({ config, method, url }: RouteOptions): void {
+  if (config?.scope !== undefined) return;
+  throw gatewayError('MAYFLY_ERR_GATEWAY_CONFIG', `${String(method)} ${url} names no scope`);
+}
+
+/** Makes the request that of its principal. @returns why it may not be made. */
+function enter(request: FastifyRequest, principal: Principal | undefined): Error | undefined {
+  if (principal === undefined)
+    return gatewayError('MAYFLY_ERR_GATEWAY_UNAUTHORIZED', 'expected Authorization: Bearer <key>');
+  request.principal = principal;
+  request.tenant = principal.tenant;
+  const { scope } = request.routeOptions.config;
+  if (scope === undefined) return undefined;
+  return principal.kind === 'operator' ? operatorFault(request, scope) : tenantFault(request, scope);
+}
+
+function tenantFault({ principal, params }: FastifyRequest, scope: RouteScope): Error | undefined {
+  if (scope === 'operator') return forbidden('only an operator’s key may do this');
+  const { tenant } = params as { tenant?: string };
+  if (tenant !== undefined && tenant !== principal.tenant) return notFound('such tenant');
+  if (scope !== 'any' && !principal.scopes.includes(scope)) return forbidden(`the key lacks ${scope}`);
+  return undefined;
+}
+
+function operatorFault(request: FastifyRequest, scope: RouteScope): Error | undefined {
+  const { tenant } = request.params as { tenant?: string };
+  if (tenant !== undefined) request.tenant = tenant;
+  if (scope === 'operator' || tenant !== undefined) return undefined;
+  return forbidden('an operator’s key acts for no tenant');
+}
+
+/** A key with a pattern touches the function that path or body name, or nothing. */
+function patternFault(request: FastifyRequest): Error | undefined {
+  if (request.routeOptions.config.pattern !== undefined) return undefined;
+  const named = functionNamed(request);
+  if (named !== undefined && mayTouch(request, named)) return undefined;
+  return forbidden(`the key is for functions ${request.principal.functionPattern}`);
+}
+
+function functionNamed({ routeOptions, params, body }: FastifyRequest): string | undefined {
+  const { url = '' } = routeOptions;
+  const { name, target } = params as { name?: string; target?: string };
+  if (url.startsWith('/v1/functions/:name')) return name;
+  if (url.startsWith('/invoke/:target')) return target?.split(/[@:]/, 1)[0];
+  const { function: inBody } = (body ?? {}) as { function?: unknown };
+  return url === '/invoke' && typeof inBody === 'string' ? inBody : undefined;
+}
+
+function forbidden(why: string): Error {
+  return gatewayError('MAYFLY_ERR_GATEWAY_FORBIDDEN', why);
 }

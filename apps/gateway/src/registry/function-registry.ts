@@ -1,13 +1,7 @@
-import {
-  channels,
-  DEFAULT_SETTINGS,
-  type FunctionRef,
-  type FunctionSettings,
-  type KvmKind,
-  keys,
-} from '@mayfly/contracts';
+import { channels, DEFAULT_SETTINGS, type FunctionRef, type FunctionSettings, keys } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
+import type { TenantPolicies } from '../tenants/tenant-policies.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
 
 /** A function and its versions, lowest first; at least one. */
@@ -46,17 +40,16 @@ return deleted`;
 /** Functions and versions of all tenants, in Redis (contracts/redis-keys). Names are validated by the caller. */
 export class FunctionRegistry {
   readonly #redis: Redis;
-  readonly #requiresKvm: KvmKind | undefined;
+  readonly #policies: TenantPolicies;
 
-  /** @param requiresKvm the kind of KVM that may run the versions. @defaultValue any */
-  constructor(redis: Redis, requiresKvm?: KvmKind) {
+  constructor(redis: Redis, policies: TenantPolicies) {
     this.#redis = redis;
-    this.#requiresKvm = requiresKvm;
+    this.#policies = policies;
   }
 
   /** The version as workers are told of it. */
   refOf(tenant: string, name: string, version: StoredVersion): FunctionRef {
-    return functionRef(tenant, name, version, this.#requiresKvm);
+    return functionRef(tenant, name, version, this.#policies.of(tenant).requiresKvm);
   }
 
   /** Adds a version, or finds the one that is the same; announces a new one to workers and gateways. */

@@ -64,7 +64,13 @@ export const Problem = Type.Object(
         }),
       ),
     ),
-    limit: Type.Optional(Type.Object({ name: Type.String(), value: Type.Number() })),
+    limit: Type.Optional(
+      Type.Object({
+        name: Type.String(),
+        value: Type.Number(),
+        current: Type.Optional(Type.Number({ description: 'What is used, or was asked for' })),
+      }),
+    ),
     guestCode: Type.Optional(Type.Integer()),
     guestCodeName: Type.Optional(Type.String()),
     message: Type.Optional(Type.String()),

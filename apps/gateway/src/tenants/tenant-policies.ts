@@ -16,13 +16,5 @@ export interface TenantPolicies {
   of(tenant: string): TenantPolicy;
 }
 
-/** One policy for whoever asks. */
-export function samePolicy(requiresKvm?: KvmKind): TenantPolicies {
-  const policy: TenantPolicy = {
-    quotas: DEFAULT_QUOTAS,
-    isPaused: false,
-    callbackHosts: [],
-    ...(requiresKvm !== undefined && { requiresKvm }),
-  };
-  return { of: () => policy };
-}
+/** What a tenant gets of which nothing else is known. */
+export const DEFAULT_POLICY: TenantPolicy = { quotas: DEFAULT_QUOTAS, isPaused: false, callbackHosts: [] };

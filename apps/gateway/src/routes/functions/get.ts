@@ -18,6 +18,7 @@ export function getRoutes(scope: FastifyInstance, { registry }: Services): void 
   scope.get<{ Params: Static<typeof FunctionParams> }>(
     '/v1/functions/:name',
     {
+      config: { scope: 'any' },
       schema: {
         summary: 'Show a function',
         params: FunctionParams,
@@ -30,6 +31,7 @@ export function getRoutes(scope: FastifyInstance, { registry }: Services): void 
   scope.get<{ Params: Static<typeof FunctionParams> }>(
     '/v1/functions/:name/versions',
     {
+      config: { scope: 'any' },
       schema: {
         summary: 'List the versions of a function, newest first',
         params: FunctionParams,
@@ -45,6 +47,7 @@ export function getRoutes(scope: FastifyInstance, { registry }: Services): void 
   scope.get<{ Params: Static<typeof VersionParams> }>(
     '/v1/functions/:name/versions/:version',
     {
+      config: { scope: 'any' },
       schema: {
         summary: 'Show a version',
         params: VersionParams,

@@ -2,6 +2,7 @@ import { isFunctionName } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { invalidRequest } from '../../errors.js';
+import { mayTouch } from '../../plugins/auth.js';
 import { FunctionPage, PageQuery } from '../../schemas/function.js';
 import { problems } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
@@ -15,6 +16,7 @@ export function listRoute(scope: FastifyInstance, { registry }: Services): void 
   scope.get<{ Querystring: Static<typeof PageQuery> }>(
     '/v1/functions',
     {
+      config: { scope: 'any', pattern: 'handler' },
       schema: {
         summary: 'List functions',
         querystring: PageQuery,
@@ -23,7 +25,8 @@ export function listRoute(scope: FastifyInstance, { registry }: Services): void 
     },
     async (request, reply) => {
       const { limit, cursor } = readPage(request.query);
-      const names = await registry.listNames(request.tenant);
+      const all = await registry.listNames(request.tenant);
+      const names = all.filter((name) => mayTouch(request, name));
       const rest = cursor === undefined ? names : names.filter((name) => name > cursor);
       const page = rest.slice(0, limit);
       const items = (await registry.getFunctions(request.tenant, page)).map(describeFunction);

@@ -11,6 +11,7 @@ export function removeRoutes(scope: FastifyInstance, { registry, cache }: Servic
   scope.delete<{ Params: Static<typeof FunctionParams> }>(
     '/v1/functions/:name',
     {
+      config: { scope: 'function:write' },
       schema: {
         summary: 'Delete a function and its versions',
         params: FunctionParams,
@@ -29,6 +30,7 @@ export function removeRoutes(scope: FastifyInstance, { registry, cache }: Servic
   scope.delete<{ Params: Static<typeof VersionParams> }>(
     '/v1/functions/:name/versions/:version',
     {
+      config: { scope: 'function:write' },
       schema: {
         summary: 'Delete a version',
         params: VersionParams,

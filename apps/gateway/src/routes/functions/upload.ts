@@ -24,6 +24,7 @@ export async function uploadRoute(scope: FastifyInstance, services: Services): P
   scope.post<{ Params: Static<typeof FunctionParams> }>(
     '/v1/functions/:name/versions',
     {
+      config: { scope: 'function:write' },
       schema: {
         summary: 'Upload a version',
         description:

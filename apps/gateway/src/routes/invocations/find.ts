@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyRequest } from 'fastify';
 import { notFound } from '../../errors.js';
 import { invocationTimeMs } from '../../ids.js';
 import type { KnownInvocation } from '../../invocations/invocation-store.js';
+import { mayTouch } from '../../plugins/auth.js';
 import type { Services } from '../../services.js';
 
 /** A worker answers first and writes its record beside that, so a reader may be a little early. */
@@ -41,6 +43,12 @@ export async function findInvocation(
     message: 'every attempt was ended by a fault of its host',
   });
   return { known: { accepted, ended: terminal }, running: false };
+}
+
+/** What a key may not touch is not there for it. @throws MAYFLY_ERR_GATEWAY_NOT_FOUND */
+export function checkTouch(request: FastifyRequest, { accepted, ended }: KnownInvocation): void {
+  const { function: name, invocationId } = ended ?? accepted ?? {};
+  if (name === undefined || !mayTouch(request, name)) throw notFound(`invocation ${invocationId}`);
 }
 
 /** Looks a few times for what a recent call must have left: its caller may have been answered a moment ago. */

@@ -8,7 +8,7 @@ import { sendAnswer } from '../../plugins/error-handler.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
 import { InvocationParams, problems } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
-import { findInvocation } from './find.js';
+import { checkTouch, findInvocation } from './find.js';
 
 const POLL_AFTER_S = '1';
 
@@ -17,6 +17,7 @@ export function resultRoute(scope: FastifyInstance, services: Services): void {
   scope.get<{ Params: Static<typeof InvocationParams> }>(
     '/v1/invocations/:id/result',
     {
+      config: { scope: 'invocation:read', pattern: 'handler' },
       schema: {
         summary: 'Answer of an invocation',
         params: InvocationParams,
@@ -29,6 +30,7 @@ export function resultRoute(scope: FastifyInstance, services: Services): void {
     },
     async (request, reply) => {
       const { known, running } = await findInvocation(services, request.tenant, request.params.id);
+      checkTouch(request, known);
       if (known.ended === undefined)
         return reply.code(202).header('retry-after', POLL_AFTER_S).send(describeInvocation(known, running));
       const body = await resultBytes(services.blobs, known.ended);

@@ -16,6 +16,7 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
   scope.post<{ Body: InvokeBody }>(
     '/invoke',
     {
+      config: { scope: 'function:invoke' },
       bodyLimit: LIMITS.invocationBodyBytes,
       schema: {
         summary: 'Invoke a function',

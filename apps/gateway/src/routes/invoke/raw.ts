@@ -35,6 +35,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
   }>(
     '/invoke/:target',
     {
+      config: { scope: 'function:invoke' },
       bodyLimit: LIMITS.invocationBodyBytes,
       schema: {
         summary: 'Invoke a function with a raw body',

@@ -18,7 +18,10 @@ export function limitsRoute(scope: FastifyInstance, { config }: Services): void 
   });
   scope.get(
     '/v1/limits',
-    { schema: { summary: 'Effective limits', response: { 200: Limits, ...problems('4XX') } } },
+    {
+      config: { scope: 'any', pattern: 'none' },
+      schema: { summary: 'Effective limits', response: { 200: Limits, ...problems('4XX') } },
+    },
     () => limits,
   );
 }
