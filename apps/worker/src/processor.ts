@@ -7,6 +7,7 @@ import {
   type OutcomeDetail,
   type TypedValue,
 } from '@mayfly/contracts';
+import { CancelOrders } from './cancel-orders.js';
 import { workerError } from './errors.js';
 import { decodeInput } from './input.js';
 import { type BadItem, type ParsedJob, parseJob } from './job-parser.js';
@@ -21,6 +22,9 @@ import type { CallTelemetry } from './telemetry/call-telemetry.js';
 
 /** Why a job's calls are stopped: the worker shuts down, or the job's lock went to another worker. */
 export type StopReason = 'drain' | 'lost';
+
+/** Why one call is killed: as its job is, or because its caller wants no more of it. */
+type KillReason = StopReason | 'canceled';
 
 /** `requeue`: some invocations did not run to an end here and want another worker, at no attempt's cost. */
 export type JobEnd = 'done' | 'requeue';
@@ -45,7 +49,12 @@ interface Call {
   readonly facts: InvocationFacts;
   readonly reply: ParsedJob['reply'];
   readonly pace: ReplyPace;
-  readonly signal: AbortSignal;
+  /** Kills the call; the reason is a `KillReason`. */
+  readonly kill: AbortController;
+  phase: 'waiting' | 'invoking' | 'ended';
+  /** Set once somebody canceled the call before a guest was under way: its one end. */
+  canceled?: Promise<CallEnd>;
+  end?: Promise<CallEnd>;
 }
 
 type CallEnd =
@@ -65,6 +74,9 @@ type Execution =
 /** Runs jobs: each invocation on its own, to exactly one outcome. Knows nothing of the queue. */
 export class Processor {
   readonly #deps: ProcessorDeps;
+  /** The calls of each job that is held. */
+  readonly #held = new Set<readonly Call[]>();
+  readonly #orders = new CancelOrders();
 
   constructor(deps: ProcessorDeps) {
     this.#deps = deps;
@@ -92,20 +104,25 @@ export class Processor {
   async #process(job: JobView, signal: AbortSignal, takenAt: number): Promise<JobEnd> {
     const parsed = parseJob(job.data);
     const items = job.attempt > 1 ? await this.#unsettledOf(parsed) : parsed.items;
-    const ends = await Promise.all([
-      ...items.map((item) =>
-        this.#run({
-          job,
-          ref: parsed.function,
-          item,
-          facts: this.#facts(job, parsed, item, takenAt),
-          reply: parsed.reply,
-          pace: items.length > 1 ? 'gathered' : 'at-once',
-          signal,
+    const calls = items.map<Call>((item) => ({
+      job,
+      ref: parsed.function,
+      item,
+      facts: this.#facts(job, parsed, item, takenAt),
+      reply: parsed.reply,
+      pace: items.length > 1 ? 'gathered' : 'at-once',
+      kill: new AbortController(),
+      phase: 'waiting',
+    }));
+    const ends = await this.#holding(calls, signal, () =>
+      Promise.all([
+        ...calls.map((call) => {
+          call.end = this.#run(call);
+          return call.end;
         }),
-      ),
-      ...parsed.badItems.map((item) => this.#refuse(job, parsed, item, takenAt)),
-    ]);
+        ...parsed.badItems.map((item) => this.#refuse(job, parsed, item, takenAt)),
+      ]),
+    );
     this.#deps.delivery.leave(parsed.reply);
 
     if (signal.aborted && signal.reason === 'lost')
@@ -113,6 +130,45 @@ export class Processor {
     if (ends.includes('unsettled'))
       throw workerError('MAYFLY_ERR_JOB_UNSETTLED', 'the host failed invocations of this job');
     return ends.includes('stopped') ? 'requeue' : 'done';
+  }
+
+  /** While the calls are held they can be canceled, and end with their job. */
+  async #holding<T>(calls: readonly Call[], signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const stop = () => {
+      for (const { kill } of calls) kill.abort(signal.reason);
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    this.#held.add(calls);
+    try {
+      return await work();
+    } finally {
+      this.#held.delete(calls);
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /**
+   * Kills the call if it is here, and does not begin it if it comes later. Resolves once its guest has stopped and an
+   * end is on its way to the records.
+   * @returns whether it was here.
+   */
+  async cancel(tenant: string, invocationId: string): Promise<boolean> {
+    this.#orders.add(tenant, invocationId);
+    const call = this.#find(tenant, invocationId);
+    if (call === undefined) return false;
+    call.kill.abort('canceled' satisfies KillReason);
+    if (call.phase === 'waiting') await this.#canceled(call);
+    else await call.end;
+    this.#deps.delivery.leave(call.reply);
+    return true;
+  }
+
+  #find(tenant: string, invocationId: string): Call | undefined {
+    for (const calls of this.#held)
+      for (const call of calls)
+        if (call.item.invocationId === invocationId && call.ref.tenant === tenant) return call;
+    return undefined;
   }
 
   /** Gives the invocations of a job that the queue gave up (its worker died too often) their outcome. */
@@ -138,9 +194,12 @@ export class Processor {
   }
 
   async #run(call: Call): Promise<CallEnd> {
+    if (this.#orders.has(call.ref.tenant, call.item.invocationId)) return this.#canceled(call);
     try {
       const execution = await this.#execute(call);
-      if (isLost(call.signal)) return 'stopped';
+      if (call.canceled) return await call.canceled;
+      call.phase = 'ended';
+      if (isLost(call)) return 'stopped';
       if (execution === 'expired') return 'settled';
       if (execution === 'stopped') return await this.#stopped(call);
       if ('settlement' in execution) return await this.#deliver(call, execution.settlement);
@@ -152,7 +211,8 @@ export class Processor {
   }
 
   async #execute(call: Call): Promise<Execution> {
-    const { job, ref, item, signal } = call;
+    const { job, ref, item } = call;
+    const { signal } = call.kill;
     const { pool, permits, blobs, telemetry } = this.#deps;
     if (isExpired(item)) return 'expired';
     this.#checkKvm(ref);
@@ -172,6 +232,7 @@ export class Processor {
         if (!lease.ok) return { settlement: settleUnrun(call.facts, lease.failure) };
         const execution = await this.#invoke(call, args, lease, built);
         if (execution !== 'revoked') return execution;
+        call.phase = 'waiting';
       }
     } finally {
       permits.release();
@@ -188,13 +249,16 @@ export class Processor {
   }
 
   async #invoke(
-    { ref, item, signal, facts }: Call,
+    call: Call,
     args: readonly TypedValue[],
     lease: Extract<Lease, { ok: true }>,
     built: boolean,
   ): Promise<Execution | 'revoked'> {
+    const { ref, item, facts } = call;
+    const { signal } = call.kill;
     const acquiredAt = performance.now();
     let doubtful = false;
+    call.phase = 'invoking';
     try {
       const report = await lease.sandbox.invoke(item.entrypoint, args, item.returns, {
         timeoutMs: item.timeoutMs,
@@ -207,8 +271,8 @@ export class Processor {
         },
         trace: this.#deps.telemetry.wantsGuestTrace(facts.trace),
       });
-      if (signal.aborted && report.outcome === 'canceled') return 'stopped';
-      if (lease.isRevoked) return 'revoked';
+      if (signal.aborted && signal.reason !== 'canceled' && report.outcome === 'canceled') return 'stopped';
+      if (lease.isRevoked && !signal.aborted) return 'revoked';
       return { report, run: { acquiredAt, source: built ? 'boot' : lease.source } };
     } catch (error) {
       const detail = refusalOf(error);
@@ -220,8 +284,16 @@ export class Processor {
     }
   }
 
+  /** A call that was canceled before a guest was under way. */
+  #canceled(call: Call): Promise<CallEnd> {
+    const detail = { message: 'The call was canceled before it began' };
+    call.canceled ??= this.#deliver(call, settleUnrun(call.facts, { outcome: 'canceled', detail }));
+    return call.canceled;
+  }
+
   /** The worker shuts down: a waiting caller is told, an async invocation goes to another worker. */
   #stopped(call: Call): Promise<CallEnd> | CallEnd {
+    if (call.kill.signal.reason === 'canceled') return this.#canceled(call);
     if (call.job.lane === 'async') {
       this.#unsettled(call, 'The worker shut down before the call ended');
       return 'stopped';
@@ -231,7 +303,9 @@ export class Processor {
   }
 
   async #failed(call: Call, error: unknown): Promise<CallEnd> {
-    if (isLost(call.signal)) return 'stopped';
+    if (call.canceled) return call.canceled;
+    call.phase = 'ended';
+    if (isLost(call)) return 'stopped';
     this.#deps.onHostFault(error, call.item.invocationId);
     this.#deps.telemetry.hostFault(error);
     const isCurable = !isMayflyError(error) || error.definition.retryable;
@@ -306,6 +380,6 @@ function refusalOf(error: unknown): OutcomeDetail | undefined {
   return { message: `${error.definition.title}: ${error.message}` };
 }
 
-function isLost(signal: AbortSignal): boolean {
+function isLost({ kill: { signal } }: Pick<Call, 'kill'>): boolean {
   return signal.aborted && signal.reason === 'lost';
 }

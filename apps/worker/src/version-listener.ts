@@ -12,7 +12,8 @@ export interface VersionListenerOptions {
 /** Hears of uploaded versions, so that their first call finds them initialised. Missing one costs a slower first call. */
 export async function listenForVersions(options: VersionListenerOptions): Promise<void> {
   const { subscriber, onVersion, onError } = options;
-  subscriber.on('message', (_channel, message) => {
+  subscriber.on('message', (channel, message) => {
+    if (channel !== channels.versions) return;
     try {
       const ref = parseFunctionRef(JSON.parse(message));
       if (ref) onVersion(ref);

@@ -2,6 +2,7 @@ import type { BlobStore } from '@mayfly/blobs';
 import type { FunctionRef } from '@mayfly/contracts';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import type { Redis } from 'ioredis';
+import { listenForCancels } from './cancel-listener.js';
 import { kvmKind } from './cells/kvm-kind.js';
 import type { WorkerConfig } from './config.js';
 import { Heartbeat } from './heartbeat.js';
@@ -103,13 +104,14 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   const subscriber = redis.duplicate();
   subscriber.on('error', (error) => logger.warn({ err: error }, 'subscriber'));
 
+  let draining: Promise<void> | undefined;
   const prepare = (ref: FunctionRef) => {
+    if (draining) return;
     if (ref.requiresKvm !== undefined && ref.requiresKvm !== kvm) return;
     pool.prepare(ref, 'background')?.catch((error) => {
       logger.warn({ err: error, function: ref.name, version: ref.version }, 'version not prepared');
     });
   };
-  let draining: Promise<void> | undefined;
 
   return {
     pool,
@@ -118,6 +120,13 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
         subscriber,
         onVersion: prepare,
         onError: (error) => logger.warn({ err: error }, 'announcement ignored'),
+      });
+      await listenForCancels({
+        subscriber,
+        redis,
+        workerId: config.workerId,
+        processor,
+        onError: (error) => logger.warn({ err: error }, 'nobody is told that a call was canceled'),
       });
       await Promise.all(lanes.map((lane) => lane.start()));
       await heartbeat.start();
@@ -129,7 +138,6 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   };
 
   async function drain(graceMs: number): Promise<void> {
-    subscriber.disconnect();
     const closed = Promise.all([
       heartbeat.drain().catch((error) => logger.warn({ err: error }, 'heartbeat failed')),
       ...lanes.map((lane) => lane.close()),
@@ -141,6 +149,8 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
       await within(closed, AFTER_GRACE_MS);
     }
     if (!(await within(delivery.flushed(), AFTER_GRACE_MS))) logger.warn({}, 'not all was delivered');
+    // Until here calls run that can be canceled.
+    subscriber.disconnect();
     router.close();
     await within(pool.close(), AFTER_GRACE_MS);
     await within(heartbeat.stop(), AFTER_GRACE_MS);

@@ -414,3 +414,80 @@ test('a job that the queue gave up is settled, but for what has a record', async
   ]);
   expect(images.builds).toBe(0);
 });
+
+test('a running call that is canceled ends as canceled once its guest has stopped, its neighbour runs on', async () => {
+  const { images, delivery, processor } = setUp();
+  const items = ['Spin', 'Slow'].map((entrypoint) => invocationItem({ entrypoint }));
+  const [spin, slow] = items as [InvocationItem, InvocationItem];
+  const gate = deferred();
+  const started = deferred();
+  let stopped = false;
+  images.script = async ({ entrypoint, options }) => {
+    if (entrypoint === 'Slow') {
+      await gate.promise;
+      return report();
+    }
+    started.resolve();
+    const killed = await untilKilled(options);
+    stopped = true;
+    return killed;
+  };
+  const job = processor.process(view(items), running());
+  await started.promise;
+  expect(await processor.cancel('acme', spin.invocationId)).toBe(true);
+  expect(stopped).toBe(true);
+  expect(delivery.outcomes).toEqual({ [spin.invocationId]: 'canceled' });
+  gate.resolve();
+  expect(await job).toBe('done');
+  expect(delivery.outcomes).toEqual({ [spin.invocationId]: 'canceled', [slow.invocationId]: 'succeeded' });
+});
+
+test('a call that waits for its turn here is canceled at once, and never begins', async () => {
+  const { images, delivery, processor } = setUp({ permits: 1 });
+  const gate = deferred();
+  const begun: string[] = [];
+  images.script = async ({ options }) => {
+    begun.push(options.context.invocationId);
+    await gate.promise;
+    return report();
+  };
+  const items = [invocationItem(), invocationItem()];
+  const [first, second] = items as [InvocationItem, InvocationItem];
+  const job = processor.process(view(items), running());
+  expect(await processor.cancel('acme', second.invocationId)).toBe(true);
+  expect(delivery.outcomes).toEqual({ [second.invocationId]: 'canceled' });
+  gate.resolve();
+  await job;
+  expect(begun).toEqual([first.invocationId]);
+  expect(delivery.settlements).toHaveLength(2);
+});
+
+test('a call that was canceled before it came here is not begun', async () => {
+  const { images, delivery, processor } = setUp();
+  const item = invocationItem();
+  expect(await processor.cancel('acme', item.invocationId)).toBe(false);
+  expect(await processor.process(view([item], { lane: 'async' }), running())).toBe('done');
+  expect(delivery.outcomes).toEqual({ [item.invocationId]: 'canceled' });
+  expect(images.builds).toBe(0);
+});
+
+test("an order for another tenant's call changes nothing", async () => {
+  const { delivery, processor } = setUp();
+  const item = invocationItem();
+  expect(await processor.cancel('other', item.invocationId)).toBe(false);
+  await processor.process(view([item]), running());
+  expect(delivery.outcomes).toEqual({ [item.invocationId]: 'succeeded' });
+});
+
+test('a call that ended in the moment of the order keeps its outcome, and has one end', async () => {
+  const { images, delivery, processor } = setUp();
+  const item = invocationItem();
+  let canceled: Promise<boolean> | undefined;
+  images.script = async () => {
+    canceled = processor.cancel('acme', item.invocationId);
+    return report();
+  };
+  await processor.process(view([item]), running());
+  expect(await canceled).toBe(true);
+  expect(delivery.settlements.map(({ record }) => record.outcome)).toEqual(['succeeded']);
+});

@@ -45,6 +45,13 @@ export const channels = {
   reply: (gatewayId: string) => `mf:w:rsp:${gatewayId}`,
   /** A version was uploaded: JSON of `FunctionRef`; workers prepare its snapshot in the background. */
   versions: 'mf:g:versions',
+  /** Let go of an invocation: a `CancelOrder`, heard by every worker and gateway. */
+  cancel: 'mf:g:cancel',
+  /** `CancelReport`s to the gateway that gave the order: of gateways, and of workers. */
+  cancelReports: {
+    gateways: (gatewayId: string) => `mf:g:let:${gatewayId}`,
+    workers: (gatewayId: string) => `mf:w:let:${gatewayId}`,
+  },
   /** A function's versions changed: `<tenant> <name>`; gateways forget what they cached of it. */
   registry: 'mf:g:registry',
   /** A tenant or a key changed; gateways read what did. They look by themselves, too. */
