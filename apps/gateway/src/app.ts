@@ -16,6 +16,7 @@ import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
 import { SyncLanes } from './dispatch/sync-lanes.js';
 import { Waiters } from './dispatch/waiters.js';
 import { problemWord } from './errors.js';
+import { EndWatch } from './invocations/end-watch.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
 import { requireKey } from './plugins/auth.js';
@@ -30,6 +31,9 @@ import { listRoute } from './routes/functions/list.js';
 import { removeRoutes } from './routes/functions/remove.js';
 import { uploadRoute } from './routes/functions/upload.js';
 import { getRoute } from './routes/invocations/get.js';
+import { listInvocationsRoute } from './routes/invocations/list.js';
+import { logsRoute } from './routes/invocations/logs.js';
+import { purgeRoute } from './routes/invocations/purge.js';
 import { resultRoute } from './routes/invocations/result.js';
 import { envelopeRoute } from './routes/invoke/envelope.js';
 import { rawRoute } from './routes/invoke/raw.js';
@@ -110,8 +114,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
     onDispatchFailure: (code) => instruments.dispatchFailures.add(1, problemWord(code) ?? code),
   });
+  const ends = new EndWatch({
+    subscriber: redis.subscriber,
+    hasEnded: async (tenant, invocationId) => (await store.find(tenant, invocationId))?.ended !== undefined,
+  });
   const services: Services = {
-    ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, hosts },
+    ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     ...{ policies: directory, directory, audit },
     redis: redis.commands,
   };
@@ -135,7 +143,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       app,
       services,
       replyFaults: () => ({ unknownReplies: waiters.unknownReplies, brokenStreams: replies.brokenStreams }),
-      drain: once(() => drainGateway({ app, invoker, waiters, closeParts, drainMs: config.drainMs })),
+      drain: once(() => drainGateway({ app, invoker, waiters, ends, closeParts, drainMs: config.drainMs })),
     };
   } catch (error) {
     await closeParts();
@@ -178,6 +186,9 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     removeRoutes(scope, services);
     getRoute(scope, services);
     resultRoute(scope, services);
+    logsRoute(scope, services);
+    listInvocationsRoute(scope, services);
+    purgeRoute(scope, services);
     envelopeRoute(scope, services);
     await scope.register(async (raw) => rawRoute(raw, services));
     await scope.register(async (upload) => uploadRoute(upload, services));
@@ -190,12 +201,15 @@ interface DrainParts {
   readonly app: FastifyInstance;
   readonly invoker: Invoker;
   readonly waiters: Waiters;
+  readonly ends: EndWatch;
   readonly closeParts: () => Promise<void>;
   readonly drainMs: number;
 }
 
-async function drainGateway({ app, invoker, waiters, closeParts, drainMs }: DrainParts): Promise<void> {
+async function drainGateway({ app, invoker, waiters, ends, closeParts, drainMs }: DrainParts): Promise<void> {
   invoker.beginDrain();
+  // Who waits for the end of a call that outlives its connection is told what is known, and asks another gateway.
+  ends.close();
   await waiters.idle(drainMs);
   for (const waiter of waiters.all()) waiters.end(waiter.token, { kind: 'drained' });
   const closed = app.close();

@@ -60,6 +60,13 @@ const GATEWAY_ERRORS = {
     problem: 'conflict',
     title: 'What is there stands against it',
   },
+  MAYFLY_ERR_GATEWAY_NOT_ENDED: {
+    ...caller,
+    status: 409,
+    retryable: true,
+    problem: 'not-ended',
+    title: 'The invocation has not ended',
+  },
   MAYFLY_ERR_GATEWAY_RESULT_EXPIRED: {
     ...caller,
     status: 410,

@@ -112,7 +112,7 @@ describe('a call that gets no answer', () => {
     const again = await gateway.fetch(`${problem.instance}/result`);
     expect([again.status, await again.text()]).toEqual([504, text]);
     expect(await (await gateway.fetch(problem.instance)).json()).toMatchObject({
-      state: 'failed',
+      state: 'expired',
       outcome: 'host-fault',
       detail: { message: 'no worker took the call in time' },
     });

@@ -49,6 +49,9 @@ describe('keys', () => {
       ['DELETE', '/v1/functions/fn/versions/1'],
       ['GET', `/v1/invocations/${id}`],
       ['GET', `/v1/invocations/${id}/result`],
+      ['GET', `/v1/invocations/${id}/logs`],
+      ['DELETE', `/v1/invocations/${id}`],
+      ['GET', '/v1/invocations'],
       ['GET', '/v1/limits'],
       ['GET', '/v1/hosts'],
     ] as const) {
@@ -116,7 +119,9 @@ describe('limits and description', () => {
       '/v1/functions/{name}/versions',
       '/v1/functions/{name}/versions/{version}',
       '/v1/hosts',
+      '/v1/invocations',
       '/v1/invocations/{id}',
+      '/v1/invocations/{id}/logs',
       '/v1/invocations/{id}/result',
       '/v1/limits',
     ]);

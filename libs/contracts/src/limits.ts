@@ -17,6 +17,8 @@ export const LIMITS = {
   defaultTimeoutMs: 5_000,
   /** What a sync caller waits at most beyond the guest's own time: queue, start, result. */
   queueWaitMs: 30_000,
+  /** Longest `Prefer: wait` that is kept to. */
+  preferWaitMs: 60_000,
   /** Guest memory in total: the layout of guest-abi 1 ends at 1 GiB. */
   guestMemoryBytes: 1024 * MIB,
   heapBytes: 512 * MIB,

@@ -24,6 +24,8 @@ export const keys = {
   accepted: (tenant: string, invocationId: string) => `mf:g:inv:${tenant}:${invocationId}`,
   /** String: JSON of `InvocationRecord`. Written by the worker that ran the call, once (NX). */
   record: (tenant: string, invocationId: string) => `mf:w:inv:${tenant}:${invocationId}`,
+  /** Sorted set of a tenant's invocation ids by the epoch milliseconds at which they were accepted. */
+  index: (tenant: string) => `mf:s:idx:${tenant}`,
   /** Hash per live worker, with expiry: what it is and that it lives. */
   worker: (workerId: string) => `mf:w:host:${workerId}`,
   /** Sorted set of worker ids by the epoch milliseconds of their last heartbeat; fresh for `WORKER_ALIVE_MS`. */
@@ -43,6 +45,8 @@ export const keys = {
 export const channels = {
   /** Fallback reply path: message is `<replyToken> <tenant> <invocationId>`; the record holds the answer. */
   reply: (gatewayId: string) => `mf:w:rsp:${gatewayId}`,
+  /** An invocation that nobody waited for has its end on record; the message is empty. */
+  ended: (tenant: string, invocationId: string) => `mf:s:ended:${tenant}:${invocationId}`,
   /** A version was uploaded: JSON of `FunctionRef`; workers prepare its snapshot in the background. */
   versions: 'mf:g:versions',
   /** Let go of an invocation: a `CancelOrder`, heard by every worker and gateway. */

@@ -28,7 +28,7 @@ export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
     const [first = '', second = ''] = message.split(' ');
     if (channel === replies) void collect(first);
     else if (channel === channels.tenants) directory.refresh().catch(() => undefined);
-    else cache.forget(first, second);
+    else if (channel === channels.registry) cache.forget(first, second);
   });
   const subscribe = () => subscriber.subscribe(replies, channels.registry, channels.tenants);
   await subscribe();

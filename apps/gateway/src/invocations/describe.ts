@@ -7,7 +7,7 @@ export type InvocationView = Static<typeof InvocationSchema>;
 
 /** What `GET /v1/invocations/{id}` answers. `running`: whether a worker has taken a call that has not ended. */
 export function describeInvocation(known: KnownInvocation, running: boolean): InvocationView | undefined {
-  if (known.ended !== undefined) return describeEnded(known.ended);
+  if (known.ended !== undefined) return describeEnded(known.ended, known.accepted);
   return known.accepted === undefined
     ? undefined
     : describeAccepted(known.accepted, running ? 'running' : 'queued');
@@ -27,7 +27,8 @@ export function describeAccepted(accepted: AcceptedRecord, state: 'queued' | 'ru
   };
 }
 
-function describeEnded(record: InvocationRecord): InvocationView {
+function describeEnded(record: InvocationRecord, accepted?: AcceptedRecord): InvocationView {
+  const traceId = record.trace?.id ?? accepted?.traceId;
   const { invocationId, version, entrypoint, outcome, timings, usage, logTail, attempt } = record;
   const hostFault = outcome === 'host-fault';
   return {
@@ -44,17 +45,19 @@ function describeEnded(record: InvocationRecord): InvocationView {
     attempt,
     acceptedAtMs: Math.floor(record.acceptedAtMs),
     finishedAtMs: Math.floor(record.finishedAtMs),
-    ...(record.trace && { traceId: record.trace.id }),
+    ...(traceId !== undefined && { traceId }),
     links: linksOf(invocationId),
   };
 }
 
-function stateOf({ outcome }: InvocationRecord): InvocationView['state'] {
+function stateOf(record: InvocationRecord): InvocationView['state'] {
+  const { outcome } = record;
+  if (isTerminal(record) && record.code === 'MAYFLY_ERR_GATEWAY_QUEUE_TIMEOUT') return 'expired';
   if (outcome === 'succeeded' || outcome === 'canceled') return outcome;
   return outcome === 'timeout' ? 'timed_out' : 'failed';
 }
 
 function linksOf(invocationId: string) {
   const self = `/v1/invocations/${invocationId}`;
-  return { self, result: `${self}/result` };
+  return { self, result: `${self}/result`, logs: `${self}/logs` };
 }

@@ -47,15 +47,7 @@ export class InvocationStore {
     const [ours, workers] = await orUnavailable(
       this.#redis.mget(keys.accepted(tenant, invocationId), keys.record(tenant, invocationId)),
     );
-    const first = parse(ours);
-    const record = parse(workers);
-    if (isTerminal(first)) return { ended: first };
-    const accepted = first as AcceptedRecord | undefined;
-    if (accepted === undefined && record === undefined) return undefined;
-    return {
-      ...(accepted !== undefined && { accepted }),
-      ...(isInvocationRecord(record) && { ended: record }),
-    };
+    return knownOf(ours, workers);
   }
 
   /** The worker's record of a call, if it has written one. */
@@ -64,12 +56,40 @@ export class InvocationStore {
     return isInvocationRecord(record) ? record : undefined;
   }
 
-  async writeAccepted(tenant: string, record: AcceptedRecord | AnsweredRecord): Promise<void> {
+  /** Several at once, in their order; undefined for what is not known. */
+  async findAll(tenant: string, invocationIds: readonly string[]): Promise<(KnownInvocation | undefined)[]> {
+    if (invocationIds.length === 0) return [];
+    const texts = await orUnavailable(
+      this.#redis.mget(invocationIds.flatMap((id) => [keys.accepted(tenant, id), keys.record(tenant, id)])),
+    );
+    return invocationIds.map((_, index) => knownOf(texts[2 * index], texts[2 * index + 1]));
+  }
+
+  /** Forgets an invocation. @returns whether there was one. */
+  async purge(tenant: string, invocationId: string): Promise<boolean> {
+    const [deleted] = await orUnavailable(
+      Promise.all([
+        this.#redis.del(keys.accepted(tenant, invocationId), keys.record(tenant, invocationId)),
+        this.#redis.zrem(keys.index(tenant), invocationId),
+      ]),
+    );
+    return deleted > 0;
+  }
+
+  /** Of a call that outlives its connection: it is listed from now on. */
+  async writeAccepted(tenant: string, record: AcceptedRecord): Promise<void> {
+    const { invocationId, acceptedAtMs } = record;
+    const listed = this.#redis.zadd(keys.index(tenant), acceptedAtMs, invocationId);
+    await Promise.all([this.#write(tenant, record), orUnavailable(listed)]);
+  }
+
+  /** How the answer of a call that was waited for looks. */
+  async writeAnswered(tenant: string, record: AnsweredRecord): Promise<void> {
     await this.#write(tenant, record);
   }
 
   async removeAccepted(tenant: string, invocationId: string): Promise<void> {
-    await orUnavailable(this.#redis.del(keys.accepted(tenant, invocationId)));
+    await this.purge(tenant, invocationId);
   }
 
   /** Puts an end on record that is not a worker's. */
@@ -131,6 +151,21 @@ function isResult(value: unknown): boolean {
   const result: { kind?: unknown; value?: unknown; sha256?: unknown } = value;
   if (result.kind === 'inline') return typeof result.value === 'object' && result.value !== null;
   return result.kind === 'blob' && typeof result.sha256 === 'string';
+}
+
+function knownOf(
+  ours: string | null | undefined,
+  workers: string | null | undefined,
+): KnownInvocation | undefined {
+  const first = parse(ours);
+  const record = parse(workers);
+  if (isTerminal(first)) return { ended: first };
+  const accepted = first as AcceptedRecord | undefined;
+  if (accepted === undefined && record === undefined) return undefined;
+  return {
+    ...(accepted !== undefined && { accepted }),
+    ...(isInvocationRecord(record) && { ended: record }),
+  };
 }
 
 function parse(text: string | null | undefined): unknown {

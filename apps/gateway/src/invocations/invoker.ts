@@ -178,7 +178,7 @@ export class Invoker {
     if (record.outcome === 'host-fault') onHostFault(record.detail?.message, record.invocationId);
     // An envelope is what a reader assumes; only a raw answer has to be remembered as one.
     if (call.shape.raw)
-      store.writeAccepted(call.ref.tenant, { ...accepted, answered: true }).catch(() => undefined);
+      store.writeAnswered(call.ref.tenant, { ...accepted, answered: true }).catch(() => undefined);
     return answerOfRecord(record, await resultBytes(blobs, record, body), call.shape);
   }
 

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { OutcomeName, Words } from './shared.js';
+import { FunctionName, OutcomeName, Strict, Words } from './shared.js';
 
 export const TimingsSchema = Type.Object(
   {
@@ -25,9 +25,21 @@ export const UsageSchema = Type.Object(
   { description: 'The receipt of the invocation' },
 );
 
+export const INVOCATION_STATES = [
+  'queued',
+  'running',
+  'succeeded',
+  'failed',
+  'timed_out',
+  'canceled',
+  'expired',
+] as const;
+
+const MOMENT = 'Accepted from then on (since) or before (until): epoch milliseconds or RFC 3339';
+
 export const InvocationSchema = Type.Object({
   invocationId: Type.String(),
-  state: Words(['queued', 'running', 'succeeded', 'failed', 'timed_out', 'canceled']),
+  state: Words(INVOCATION_STATES),
   function: Type.String(),
   version: Type.Integer(),
   entrypoint: Type.String(),
@@ -49,5 +61,24 @@ export const InvocationSchema = Type.Object({
   acceptedAtMs: Type.Integer(),
   finishedAtMs: Type.Optional(Type.Integer()),
   traceId: Type.Optional(Type.String({ description: 'W3C trace id' })),
-  links: Type.Object({ self: Type.String(), result: Type.String() }),
+  links: Type.Object({ self: Type.String(), result: Type.String(), logs: Type.String() }),
+});
+
+export const InvocationQuery = Strict({
+  function: Type.Optional(FunctionName),
+  state: Type.Optional(Words(INVOCATION_STATES)),
+  since: Type.Optional(Type.String({ maxLength: 64, description: MOMENT })),
+  until: Type.Optional(Type.String({ maxLength: 64, description: MOMENT })),
+  traceId: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
+  limit: Type.Optional(
+    Type.String({ pattern: '^[1-9][0-9]{0,2}$', description: '1 to 200; 50 when absent' }),
+  ),
+  cursor: Type.Optional(Type.String({ maxLength: 256, description: 'nextCursor of the page before' })),
+});
+
+export const InvocationPage = Type.Object({
+  items: Type.Array(InvocationSchema, { description: 'Without log tails' }),
+  nextCursor: Type.Optional(
+    Type.String({ description: 'There may be more, also after a page with few items or none' }),
+  ),
 });

@@ -87,6 +87,14 @@ export const Problem = Type.Object(
   { description: 'RFC 9457' },
 );
 
+/** Headers of a GET that may wait and be asked again. */
+export const WaitHeaders = Type.Object({
+  prefer: Type.Optional(Type.String({ description: 'wait=N (RFC 7240): seconds to wait for the end' })),
+  'if-none-match': Type.Optional(Type.String({ description: 'The ETag of an earlier answer' })),
+});
+
+export const NotModified = Type.Null({ description: 'As the client has it' });
+
 const problemContent = { 'application/problem+json': { schema: Problem } };
 export const problems = (...statuses: readonly string[]) =>
   Object.fromEntries(statuses.map((status) => [status, { description: 'Problem', content: problemContent }]));

@@ -6,11 +6,15 @@ export interface AnswerBody {
   readonly version: number;
   readonly sha256: string;
   readonly manifest: { readonly timeoutMs: number };
-  readonly items: readonly { readonly name: string; readonly version: number }[];
+  readonly items: readonly {
+    readonly name: string;
+    readonly version: number;
+    readonly invocationId: string;
+  }[];
   readonly nextCursor?: string;
   readonly state: string;
   readonly traceId?: string;
-  readonly links: { readonly self: string; readonly result: string };
+  readonly links: { readonly self: string; readonly result: string; readonly logs: string };
   readonly status: number;
   readonly code: string;
   readonly instance: string;

@@ -83,6 +83,8 @@ export class ScriptedWorker {
     const record = recordOf(item, job, fields);
     const key = keys.record(record.tenant, record.invocationId);
     await this.#redis.set(key, JSON.stringify(record), 'PX', 600_000, 'NX');
+    if (item.replyToken === undefined)
+      await this.#redis.publish(channels.ended(record.tenant, record.invocationId), '');
     const { answers = 'socket' } = this.#options;
     if (item.replyToken === undefined || job.reply === undefined || answers === 'record') return;
     if (answers === 'channel')

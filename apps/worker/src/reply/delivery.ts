@@ -55,7 +55,11 @@ export class Delivery {
   ): Promise<void> {
     const { record, body, replyToken } = settlement;
     const json = JSON.stringify(record);
-    if (replyToken === undefined || reply === undefined) return this.#keep(record, json, body, false);
+    if (replyToken === undefined || reply === undefined) {
+      const written = this.#keep(record, json, body, false);
+      this.#tellWatchers(record, written);
+      return written;
+    }
     const viaRedis = () => this.#publish(reply.gatewayId, replyToken, record, kept);
     if (reply.socketPath !== undefined)
       this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), pace, viaRedis);
@@ -105,6 +109,17 @@ export class Delivery {
     kept.then(
       () => {
         const published = this.#deps.redis.publish(channels.reply(gatewayId), message);
+        this.#track(published, invocationId).catch(() => undefined);
+      },
+      () => undefined,
+    );
+  }
+
+  /** Whoever looks at an invocation that has no caller hears of its end; none may be listening. */
+  #tellWatchers({ tenant, invocationId }: InvocationRecord, kept: Promise<void>): void {
+    kept.then(
+      () => {
+        const published = this.#deps.redis.publish(channels.ended(tenant, invocationId), '');
         this.#track(published, invocationId).catch(() => undefined);
       },
       () => undefined,

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { notFound } from '../../errors.js';
 import { invocationTimeMs } from '../../ids.js';
 import type { KnownInvocation } from '../../invocations/invocation-store.js';
+import { appliedWait, readPreferences } from '../../invocations/prefer.js';
 import { mayTouch } from '../../plugins/auth.js';
 import type { Services } from '../../services.js';
 
@@ -15,6 +16,26 @@ export interface FoundInvocation {
   readonly known: KnownInvocation;
   /** Whether a worker has taken it; false once it has ended. */
   readonly running: boolean;
+}
+
+/**
+ * The invocation that the request names, once it has ended or the client has waited as long as it wants to.
+ * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, MAYFLY_ERR_GATEWAY_INVALID_REQUEST
+ */
+export async function waitForInvocation(
+  services: Services,
+  request: FastifyRequest<{ Params: { id: string } }>,
+  reply: FastifyReply,
+): Promise<FoundInvocation> {
+  const { tenant, signal } = request;
+  const invocationId = request.params.id;
+  const { waitMs = 0 } = readPreferences(request.headers);
+  const found = await findInvocation(services, tenant, invocationId);
+  checkTouch(request, found.known);
+  if (found.known.ended !== undefined || waitMs === 0) return found;
+  if (!(await services.ends.wait({ tenant, invocationId, waitMs, signal }))) return found;
+  reply.header('preference-applied', appliedWait(waitMs));
+  return findInvocation(services, tenant, invocationId);
 }
 
 /**

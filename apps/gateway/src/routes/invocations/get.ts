@@ -2,10 +2,11 @@ import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { notFound } from '../../errors.js';
 import { describeInvocation } from '../../invocations/describe.js';
+import { tagged } from '../../invocations/etag.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
-import { InvocationParams, problems } from '../../schemas/shared.js';
+import { InvocationParams, NotModified, problems, WaitHeaders } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
-import { checkTouch, findInvocation } from './find.js';
+import { waitForInvocation } from './find.js';
 
 /** `GET /v1/invocations/{id}`: the record, whatever became of the call. */
 export function getRoute(scope: FastifyInstance, services: Services): void {
@@ -15,16 +16,17 @@ export function getRoute(scope: FastifyInstance, services: Services): void {
       config: { scope: 'invocation:read', pattern: 'handler' },
       schema: {
         summary: 'Show an invocation',
+        description: 'With `Prefer: wait=N` once it has ended, or after N seconds as it is then.',
         params: InvocationParams,
-        response: { 200: InvocationSchema, ...problems('4XX', '5XX') },
+        headers: WaitHeaders,
+        response: { 200: InvocationSchema, 304: NotModified, ...problems('4XX', '5XX') },
       },
     },
-    async (request) => {
-      const { known, running } = await findInvocation(services, request.tenant, request.params.id);
-      checkTouch(request, known);
+    async (request, reply) => {
+      const { known, running } = await waitForInvocation(services, request, reply);
       const view = describeInvocation(known, running);
       if (view === undefined) throw notFound(`invocation ${request.params.id}`);
-      return view;
+      return tagged(request, reply, JSON.stringify(view)) ? reply.code(304).send() : view;
     },
   );
 }

@@ -2,7 +2,7 @@ import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { readEnvelope } from '../../invocations/envelope.js';
 import { inputOfArguments } from '../../invocations/input.js';
-import { prefersAsync } from '../../invocations/prefer.js';
+import { readPreferences } from '../../invocations/prefer.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
 import { InvokeAnswer, type InvokeBody, InvokeBodySchema } from '../../schemas/invoke.js';
@@ -20,7 +20,8 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
       bodyLimit: LIMITS.invocationBodyBytes,
       schema: {
         summary: 'Invoke a function',
-        description: 'Answers when the call has ended; with `Prefer: respond-async`, once it is queued.',
+        description:
+          'Answers when the call has ended. With `Prefer: respond-async` once it is queued; with `Prefer: respond-async, wait=N` when it has ended or after N seconds, whichever comes first.',
         body: InvokeBodySchema,
         response: { 200: InvokeAnswer, 202: InvocationSchema, ...problems('4XX', '5XX') },
       },
@@ -30,23 +31,30 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
       services.invoker.checkOpen();
       const version = await resolveVersion(cache, { tenant, name: body.function, version: body.version });
       const { entrypoint, args, returns, timeoutMs } = readEnvelope(body, version);
-      const async = prefersAsync(headers);
+      const preferences = readPreferences(headers);
       // A body without a length (chunked) is measured when its arguments are.
       const bodyBytes = Number(headers['content-length'] ?? Number.POSITIVE_INFINITY);
-      const prepared = await inputOfArguments(args, bodyBytes, { tenant, blobs, durable: async });
-      const ref = services.registry.refOf(tenant, body.function, version);
-      return respond(reply, services, {
-        call: {
-          ref,
-          entrypoint,
-          ...prepared,
-          returns,
-          timeoutMs,
-          shape: { raw: false },
-          trace: request.trace,
-        },
-        async,
+      const prepared = await inputOfArguments(args, bodyBytes, {
+        tenant,
+        blobs,
+        durable: preferences.respondAsync,
       });
+      const ref = services.registry.refOf(tenant, body.function, version);
+      return respond(
+        { request, reply, services },
+        {
+          call: {
+            ref,
+            entrypoint,
+            ...prepared,
+            returns,
+            timeoutMs,
+            shape: { raw: false },
+            trace: request.trace,
+          },
+          preferences,
+        },
+      );
     },
   );
 }

@@ -2,7 +2,7 @@ import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { inputOfBody } from '../../invocations/input.js';
-import { prefersAsync } from '../../invocations/prefer.js';
+import { readPreferences } from '../../invocations/prefer.js';
 import { checkRawBody, readRawCall, readTimeout } from '../../invocations/raw-call.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
@@ -67,13 +67,16 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       const timeoutMs = readTimeout(query.timeoutMs, version.manifest.timeoutMs);
       const body = request.body ?? NO_BYTES;
       checkRawBody(rawCall, body, version.manifest);
-      const async = prefersAsync(request.headers);
-      const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: async });
+      const preferences = readPreferences(request.headers);
+      const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: preferences.respondAsync });
       const ref = services.registry.refOf(tenant, name, version);
-      return respond(reply, services, {
-        call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
-        async,
-      });
+      return respond(
+        { request, reply, services },
+        {
+          call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
+          preferences,
+        },
+      );
     },
   );
 }
