@@ -26,6 +26,8 @@ import { formatSchemaErrors } from './plugins/schema-errors.js';
 import { connectRedis } from './redis.js';
 import { FunctionCache } from './registry/function-cache.js';
 import { FunctionRegistry } from './registry/function-registry.js';
+import { aliasRoutes } from './routes/functions/aliases.js';
+import { configRoutes } from './routes/functions/config.js';
 import { getRoutes } from './routes/functions/get.js';
 import { listRoute } from './routes/functions/list.js';
 import { removeRoutes } from './routes/functions/remove.js';
@@ -184,6 +186,8 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     listRoute(scope, services);
     getRoutes(scope, services);
     removeRoutes(scope, services);
+    configRoutes(scope, services);
+    aliasRoutes(scope, services);
     getRoute(scope, services);
     resultRoute(scope, services);
     logsRoute(scope, services);

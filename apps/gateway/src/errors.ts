@@ -54,6 +54,12 @@ const GATEWAY_ERRORS = {
     problem: 'request-timeout',
     title: 'The request took too long to arrive',
   },
+  MAYFLY_ERR_GATEWAY_ALIAS_IN_USE: {
+    ...caller,
+    status: 409,
+    problem: 'alias-in-use',
+    title: 'An alias sends calls to it',
+  },
   MAYFLY_ERR_GATEWAY_CONFLICT: {
     ...caller,
     status: 409,

@@ -25,6 +25,7 @@ interface ProblemFacts {
   readonly errors?: readonly RequestFault[];
   readonly limit?: { readonly name: string; readonly value: number; readonly current?: number };
   readonly retryAfterS?: number;
+  readonly aliases?: readonly string[];
 }
 
 /** The words of a problem are also its type, as a URN: there is no page of ours that a URL could name. */
@@ -56,6 +57,7 @@ export function problemOfError(thrown: unknown): Answer {
     }),
     ...(details.errors !== undefined && { errors: details.errors }),
     ...(details.limit !== undefined && { limit: details.limit }),
+    ...(details.aliases !== undefined && { aliases: details.aliases }),
   };
   return {
     status: definition.status,

@@ -1,8 +1,10 @@
 import {
+  type AliasRef,
   type FunctionRef,
   type InvocationInput,
   type InvocationItem,
   type InvocationJob,
+  isAliasName,
   isEntrypointName,
   isFunctionName,
   isInvocationId,
@@ -101,6 +103,7 @@ function itemProblem(item: unknown): string | undefined {
   if (!isTime(item.acceptedAtMs)) return 'acceptedAtMs';
   if (item.expiresAtMs !== undefined && !isTime(item.expiresAtMs)) return 'expiresAtMs';
   if (item.replyToken !== undefined && !isReplyToken(item.replyToken)) return 'replyToken';
+  if (item.alias !== undefined && !isAliasRef(item.alias)) return 'alias';
   return isInput(item.input) ? undefined : 'input';
 }
 
@@ -135,6 +138,11 @@ function isFunctionRef(value: unknown): value is FunctionRef {
       isInteger(memory[field], 1, LIMITS[field]),
     )
   );
+}
+
+function isAliasRef(value: unknown): value is AliasRef {
+  if (!isFields<AliasRef>(value)) return false;
+  return isText(value.name, isAliasName) && isInteger(value.revision, 0, Number.MAX_SAFE_INTEGER);
 }
 
 function isReplyAddress(value: unknown): value is ReplyAddress {

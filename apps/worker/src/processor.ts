@@ -356,6 +356,7 @@ export class Processor {
       tenant: ref.tenant,
       function: ref.name,
       version: ref.version,
+      alias: 'alias' in item ? item.alias : undefined,
       entrypoint: item.entrypoint,
       returns: item.returns,
       replyToken: item.replyToken,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  type AliasRef,
   type InvocationRecord,
   isMayflyError,
   LIMITS,
@@ -26,6 +27,8 @@ export interface InvocationFacts {
   readonly tenant: string;
   readonly function: string;
   readonly version: number;
+  /** That chose the version; absent: none did. */
+  readonly alias?: AliasRef | undefined;
   readonly entrypoint: string;
   readonly returns: InvocationRecord['returns'];
   readonly replyToken?: string | undefined;
@@ -137,6 +140,7 @@ function settle(facts: InvocationFacts, end: End): Settlement {
     logTail: end.logTail,
     finishedAtMs,
   };
+  if (facts.alias !== undefined) record.alias = facts.alias.name;
   if (end.detail !== undefined) record.detail = shortened(end.detail);
   if (end.result !== undefined) record.result = end.result;
   if (facts.trace !== undefined) {

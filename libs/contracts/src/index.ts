@@ -1,3 +1,4 @@
+export * from './alias.js';
 export * from './cancel.js';
 export * from './data-folders.js';
 export * from './errors.js';

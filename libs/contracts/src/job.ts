@@ -1,3 +1,4 @@
+import type { AliasRef } from './alias.js';
 import type { KvmKind } from './host.js';
 import type { Manifest } from './manifest.js';
 import type { JsonValue, ReturnType } from './values.js';
@@ -58,6 +59,8 @@ export interface InvocationItem {
   readonly secrets?: Readonly<Record<string, number>>;
   /** Shown to the guest; not secret. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The alias that the caller named. Absent: none. */
+  readonly alias?: AliasRef;
 }
 
 /** Where a waiting gateway can be reached; the reply never travels through BullMQ. */

@@ -6,6 +6,8 @@ import { LIMITS } from './limits.js';
  */
 const TENANT_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const FUNCTION_NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_-]{0,${LIMITS.functionNameLength - 1}}$`);
+/** Begins with a letter, so that it is never taken for a version's number. */
+const ALIAS_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/;
 const ENTRYPOINT_NAME = new RegExp(`^[\\x21-\\x7e]{1,${LIMITS.entrypointNameLength}}$`);
 const INVOCATION_ID = /^inv_[0-9a-f]{32}$/;
 const SHA256_HEX = /^[0-9a-f]{64}$/;
@@ -14,6 +16,7 @@ const SHA256_HEX = /^[0-9a-f]{64}$/;
 export const NAME_PATTERNS = {
   tenant: TENANT_NAME.source,
   function: FUNCTION_NAME.source,
+  alias: ALIAS_NAME.source,
   entrypoint: ENTRYPOINT_NAME.source,
   invocationId: INVOCATION_ID.source,
   sha256: SHA256_HEX.source,
@@ -21,6 +24,10 @@ export const NAME_PATTERNS = {
 
 export const isTenantName = (text: string): boolean => TENANT_NAME.test(text);
 export const isFunctionName = (text: string): boolean => FUNCTION_NAME.test(text);
+export const isAliasName = (text: string): boolean => ALIAS_NAME.test(text);
 export const isEntrypointName = (text: string): boolean => ENTRYPOINT_NAME.test(text);
 export const isInvocationId = (text: string): boolean => INVOCATION_ID.test(text);
 export const isSha256Hex = (text: string): boolean => SHA256_HEX.test(text);
+
+/** The newest version that is routable; no alias can have this name. */
+export const LATEST = 'latest';

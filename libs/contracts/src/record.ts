@@ -56,6 +56,8 @@ export interface InvocationRecord {
   readonly tenant: string;
   readonly function: string;
   readonly version: number;
+  /** Name of the alias that chose the version; absent: the caller named none. */
+  readonly alias?: string;
   readonly entrypoint: string;
   readonly returns: ReturnType;
   readonly outcome: Outcome;
@@ -86,6 +88,7 @@ export interface AcceptedRecord {
   readonly tenant: string;
   readonly function: string;
   readonly version: number;
+  readonly alias?: string;
   readonly entrypoint: string;
   readonly returns: ReturnType;
   /** Whether the result is answered as raw body (`POST /invoke/{fn}`) or as an envelope. */

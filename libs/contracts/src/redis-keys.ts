@@ -15,7 +15,9 @@ export const WORKER_ALIVE_MS = 10_000;
 export const keys = {
   /**
    * Hash: field `v{n}` → JSON of a version, `next` → highest number given out, `s:{sha256}` → number of the version
-   * with this artifact and manifest, `settings` → JSON of what differs from `DEFAULT_SETTINGS`. Outlives its versions, so that a number is never given out twice.
+   * with this artifact and manifest, `settings` → JSON of what differs from `DEFAULT_SETTINGS`, `a:{alias}` → JSON of
+   * an alias, `rev` → highest revision given out to either, `settingsRev` and `ar:{alias}` → theirs. Outlives its
+   * versions, so that a number is never given out twice.
    */
   function: (tenant: string, name: string) => `mf:g:fn:${tenant}:${name}`,
   /** Set of function names of a tenant. */

@@ -40,6 +40,7 @@ export function answerOfRecord(
       ...answer.headers,
       'invocation-id': record.invocationId,
       'function-version': String(record.version),
+      ...(record.alias !== undefined && { 'function-alias': record.alias }),
       'server-timing': serverTiming(record.timings),
       'invocation-usage': usageText(record.usage),
     },
@@ -52,6 +53,7 @@ function envelopeAnswer(record: InvocationRecord, body: Uint8Array | undefined):
     invocationId: record.invocationId,
     function: record.function,
     version: record.version,
+    ...(record.alias !== undefined && { alias: record.alias }),
     timings: record.timings,
     usage: record.usage,
   };

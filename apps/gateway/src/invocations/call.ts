@@ -1,4 +1,4 @@
-import type { AcceptedRecord, FunctionRef, InvocationInput, ReturnType } from '@mayfly/contracts';
+import type { AcceptedRecord, AliasRef, FunctionRef, InvocationInput, ReturnType } from '@mayfly/contracts';
 import type { CallTrace } from '../telemetry/request-trace.js';
 
 /** How a result is answered: as envelope, or as raw body of a media type. */
@@ -7,6 +7,8 @@ export type AnswerShape = { readonly raw: false } | { readonly raw: true; readon
 /** One validated invocation, ready to be queued. */
 export interface Call {
   readonly ref: FunctionRef;
+  /** That chose the version; absent: none did. */
+  readonly alias?: AliasRef | undefined;
   readonly entrypoint: string;
   readonly input: InvocationInput;
   /** About what the input takes in the job. */
@@ -24,6 +26,7 @@ export function acceptedRecord(call: Call, invocationId: string, acceptedAtMs: n
     tenant: call.ref.tenant,
     function: call.ref.name,
     version: call.ref.version,
+    ...(call.alias && { alias: call.alias.name }),
     entrypoint: call.entrypoint,
     returns: call.returns,
     ...call.shape,

@@ -1,16 +1,23 @@
 import type { JsonValue, Manifest, ReturnType } from '@mayfly/contracts';
 import { invalidRequest, notFound } from '../errors.js';
-import type { StoredVersion } from '../registry/stored-version.js';
 import type { InvokeBody } from '../schemas/invoke.js';
 import { isTyped, parseArguments } from './arguments.js';
 import { chooseEntrypoint, signatureOf } from './entrypoint.js';
+import { parseQualifier, type Qualifier } from './qualifier.js';
 import { checkRoom, payloadBytes, typedValues } from './room.js';
 
 export interface EnvelopeCall {
   readonly entrypoint: string;
   readonly args: readonly JsonValue[];
   readonly returns: ReturnType;
-  readonly timeoutMs: number;
+}
+
+/** Which version the envelope names. @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST when it names it twice. */
+export function qualifierOf({ version, qualifier }: InvokeBody): Qualifier {
+  if (qualifier === undefined) return { version };
+  if (version !== undefined)
+    throw invalidRequest({ pointer: '/qualifier', detail: 'expected one of version and qualifier' });
+  return parseQualifier(qualifier);
 }
 
 /**
@@ -18,12 +25,11 @@ export interface EnvelopeCall {
  * can be called when the envelope says all itself: typed `args` and `returns`.
  * @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST, MAYFLY_ERR_GATEWAY_NOT_FOUND, MAYFLY_ERR_GATEWAY_TOO_LARGE
  */
-export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): EnvelopeCall {
+export function readEnvelope(body: InvokeBody, manifest: Manifest): EnvelopeCall {
   const entrypoint = chooseEntrypoint(manifest, body.entrypoint, '/entrypoint');
   const signature = signatureOf(manifest, entrypoint);
   const args = body.args ?? [];
   const returns = body.returns ?? signature?.returns;
-  const timeoutMs = body.timeoutMs ?? manifest.timeoutMs;
   if (signature === undefined) {
     const hasManifest = Object.keys(manifest.entrypoints).length > 0;
     if (hasManifest && (returns === undefined || !args.every(isTyped)))
@@ -33,7 +39,7 @@ export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): Env
         pointer: '/returns',
         detail: 'required: no signature of the entrypoint is known',
       });
-    return roomy({ entrypoint, args: parseArguments(args, undefined), returns, timeoutMs }, manifest);
+    return roomy({ entrypoint, args: parseArguments(args, undefined), returns }, manifest);
   }
   if (body.returns !== undefined && body.returns !== signature.returns)
     throw invalidRequest({
@@ -41,7 +47,7 @@ export function readEnvelope(body: InvokeBody, { manifest }: StoredVersion): Env
       detail: `expected ${signature.returns} as the manifest says`,
     });
   const parsed = parseArguments(args, signature.params);
-  return roomy({ entrypoint, args: parsed, returns: returns ?? signature.returns, timeoutMs }, manifest);
+  return roomy({ entrypoint, args: parsed, returns: returns ?? signature.returns }, manifest);
 }
 
 function roomy(call: EnvelopeCall, manifest: Manifest): EnvelopeCall {

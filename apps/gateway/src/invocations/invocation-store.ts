@@ -96,9 +96,10 @@ export class InvocationStore {
   async writeTerminal(accepted: AcceptedRecord, tenant: string, end: TerminalEnd): Promise<TerminalRecord> {
     const finishedAtMs = Date.now();
     const totalUs = Math.max(0, finishedAtMs - accepted.acceptedAtMs) * 1000;
-    const { v, invocationId, version, entrypoint, returns, acceptedAtMs } = accepted;
+    const { v, invocationId, version, alias, entrypoint, returns, acceptedAtMs } = accepted;
     const record: TerminalRecord = {
       ...{ v, invocationId, tenant, function: accepted.function, version, entrypoint, returns },
+      ...(alias !== undefined && { alias }),
       outcome: 'host-fault',
       detail: { message: end.message },
       timings: { ...NO_TIME, queueUs: totalUs, totalUs },

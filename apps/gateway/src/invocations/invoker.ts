@@ -224,8 +224,8 @@ export class Invoker {
 }
 
 function itemOf(call: Call, invocationId: string, acceptedAtMs: number): InvocationItem {
-  const { entrypoint, input, returns, timeoutMs } = call;
-  return { invocationId, entrypoint, input, returns, timeoutMs, acceptedAtMs };
+  const { entrypoint, input, returns, timeoutMs, alias } = call;
+  return { invocationId, entrypoint, input, returns, timeoutMs, acceptedAtMs, ...(alias && { alias }) };
 }
 
 function runTime({ timings }: InvocationRecord): number | undefined {

@@ -60,8 +60,8 @@ export function checkRawBody(
 }
 
 /** `timeoutMs` of the query. @throws MAYFLY_ERR_GATEWAY_INVALID_REQUEST */
-export function readTimeout(text: string | undefined, fallback: number): number {
-  if (text === undefined) return fallback;
+export function readTimeout(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   const timeoutMs = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (timeoutMs < 1 || timeoutMs > LIMITS.timeoutMs)
     throw invalidRequest({ pointer: '#timeoutMs', detail: `expected 1 to ${LIMITS.timeoutMs}` });

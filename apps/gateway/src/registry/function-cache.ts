@@ -1,4 +1,5 @@
-import type { FunctionRegistry, StoredFunction } from './function-registry.js';
+import type { FunctionRegistry } from './function-registry.js';
+import type { StoredFunction } from './stored-function.js';
 
 /** Backstop for an announcement that got lost: after this a function is read again. */
 const FRESH_MS = 5_000;

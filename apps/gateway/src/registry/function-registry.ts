@@ -1,41 +1,22 @@
-import { channels, DEFAULT_SETTINGS, type FunctionRef, type FunctionSettings, keys } from '@mayfly/contracts';
+import {
+  ALIAS_LIMITS,
+  type Alias,
+  channels,
+  type FunctionRef,
+  type FunctionSettings,
+  keys,
+} from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
+import { gatewayError, notFound } from '../errors.js';
 import { orUnavailable } from '../redis.js';
 import type { TenantPolicies } from '../tenants/tenant-policies.js';
+import { type Precondition, preconditionFailed, preconditionRequired } from './precondition.js';
+import { ADD_VERSION, DELETE_ALIAS, DELETE_VERSIONS, REFUSALS, WRITE } from './scripts.js';
+import { parseFunction, parseVersion, type StoredFunction } from './stored-function.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
 
-/** A function and its versions, lowest first; at least one. */
-export interface StoredFunction {
-  readonly name: string;
-  readonly versions: readonly StoredVersion[];
-  /** Defaults applied. */
-  readonly settings: FunctionSettings;
-}
-
-/** KEYS function, names. ARGV fingerprint, version JSON, name. @returns {number, 1 if new}. */
-const ADD_VERSION = `
-local same = redis.call('HGET', KEYS[1], 's:' .. ARGV[1])
-if same and redis.call('HEXISTS', KEYS[1], 'v' .. same) == 1 then return {tonumber(same), 0} end
-local n = redis.call('HINCRBY', KEYS[1], 'next', 1)
-redis.call('HSET', KEYS[1], 'v' .. n, ARGV[2], 's:' .. ARGV[1], n)
-redis.call('SADD', KEYS[2], ARGV[3])
-return {n, 1}`;
-
-/**
- * KEYS function, names. ARGV name, then fields to delete. The name goes with the last version; \`next\` stays, so that
- * a number never means two things. @returns how many versions were deleted.
- */
-const DELETE_VERSIONS = `
-local deleted = 0
-for i = 2, #ARGV do
-  local n = redis.call('HDEL', KEYS[1], ARGV[i])
-  if string.sub(ARGV[i], 1, 1) == 'v' then deleted = deleted + n end
-end
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 1) == 'v' then return deleted end
-end
-redis.call('SREM', KEYS[2], ARGV[1])
-return deleted`;
+/** What was to be deleted, or is used by aliases: their names. */
+export type Deletion = { readonly deleted: boolean } | { readonly usedBy: readonly string[] };
 
 /** Functions and versions of all tenants, in Redis (contracts/redis-keys). Names are validated by the caller. */
 export class FunctionRegistry {
@@ -90,16 +71,76 @@ export class FunctionRegistry {
     return found.filter((stored) => stored !== undefined);
   }
 
-  /** @returns whether there was such a version. */
-  async deleteVersion(tenant: string, name: string, version: number): Promise<boolean> {
+  /** @param force deletes what aliases use, too: these go on without it. */
+  async deleteVersion(tenant: string, name: string, version: number, force = false): Promise<Deletion> {
     const stored = await this.getVersion(tenant, name, version);
-    return stored !== undefined && (await this.#delete(tenant, name, [stored])) > 0;
+    return stored === undefined ? { deleted: false } : this.#delete(tenant, name, [stored], force);
   }
 
-  /** @returns whether there was such a function. */
-  async deleteFunction(tenant: string, name: string): Promise<boolean> {
+  /** @param force deletes a function that has aliases in use, too. */
+  async deleteFunction(tenant: string, name: string, force = false): Promise<Deletion> {
     const stored = await this.getFunction(tenant, name);
-    return stored !== undefined && (await this.#delete(tenant, name, stored.versions)) > 0;
+    return stored === undefined ? { deleted: false } : this.#delete(tenant, name, stored.versions, force);
+  }
+
+  /**
+   * Replaces the settings. @returns their revision.
+   * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_PRECONDITION, …_PRECONDITION_REQUIRED
+   */
+  async writeSettings(
+    tenant: string,
+    name: string,
+    settings: Partial<FunctionSettings>,
+    precondition: Precondition,
+  ): Promise<number> {
+    // There are always settings, if only the defaults: "whatever is there" never fails.
+    const always = precondition === 'any' ? 'always' : precondition;
+    return this.#write(tenant, name, [
+      'settings',
+      'settingsRev',
+      textOf(always),
+      JSON.stringify(settings),
+      '0',
+    ]);
+  }
+
+  /**
+   * Creates or replaces an alias. @returns its revision.
+   * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_PRECONDITION, …_PRECONDITION_REQUIRED, …_INVALID_REQUEST
+   */
+  async writeAlias(
+    tenant: string,
+    name: string,
+    alias: string,
+    content: Alias,
+    precondition: Precondition,
+  ): Promise<number> {
+    return this.#write(tenant, name, [
+      `a:${alias}`,
+      `ar:${alias}`,
+      textOf(precondition),
+      JSON.stringify(content),
+      String(ALIAS_LIMITS.aliases),
+      ...Object.keys(content.weights),
+    ]);
+  }
+
+  /** @returns whether there was such an alias. @throws MAYFLY_ERR_GATEWAY_PRECONDITION */
+  async deleteAlias(
+    tenant: string,
+    name: string,
+    alias: string,
+    precondition: Precondition,
+  ): Promise<boolean> {
+    const wanted = precondition === 'unstated' ? 'always' : precondition;
+    const [code = 0, fact = 0] = (await this.#eval(DELETE_ALIAS, tenant, name, [
+      `a:${alias}`,
+      `ar:${alias}`,
+      textOf(wanted),
+    ])) as number[];
+    if (code === REFUSALS.failed) throw preconditionFailed(fact);
+    if (code === 1) await this.#changed(tenant, name);
+    return code === 1;
   }
 
   /** Every artifact that a version of the tenant needs. */
@@ -108,14 +149,47 @@ export class FunctionRegistry {
     return new Set(functions.flatMap((stored) => stored.versions.map((version) => version.artifactSha256)));
   }
 
-  async #delete(tenant: string, name: string, versions: readonly StoredVersion[]): Promise<number> {
-    const fields = versions.flatMap((stored) => [
-      `v${stored.version}`,
-      `s:${fingerprint(withoutNumber(stored))}`,
-    ]);
-    const deleted = (await this.#eval(DELETE_VERSIONS, tenant, name, [name, ...fields])) as number;
+  async #delete(
+    tenant: string,
+    name: string,
+    versions: readonly StoredVersion[],
+    force: boolean,
+  ): Promise<Deletion> {
+    const args = versions.flatMap((stored) => [String(stored.version), fingerprint(withoutNumber(stored))]);
+    const [deleted, ...usedBy] = (await this.#eval(DELETE_VERSIONS, tenant, name, [
+      name,
+      force ? '1' : '0',
+      ...args,
+    ])) as [number, ...string[]];
+    if (usedBy.length > 0) return { usedBy: usedBy.sort() };
+    await this.#changed(tenant, name);
+    return { deleted: deleted > 0 };
+  }
+
+  /** Runs `WRITE`. @returns the new revision */
+  async #write(tenant: string, name: string, args: readonly string[]): Promise<number> {
+    const [code = 0, fact = 0] = (await this.#eval(WRITE, tenant, name, [name, ...args])) as number[];
+    switch (code) {
+      case REFUSALS.noFunction:
+        throw notFound(`function ${name}`);
+      case REFUSALS.failed:
+        throw preconditionFailed(fact);
+      case REFUSALS.required:
+        throw preconditionRequired();
+      case REFUSALS.noVersion:
+        throw notFound(`version ${fact} of function ${name}`);
+      case REFUSALS.tooMany:
+        throw gatewayError('MAYFLY_ERR_GATEWAY_CONFLICT', `function ${name} has ${fact} aliases`, {
+          details: { limit: { name: 'aliases', value: ALIAS_LIMITS.aliases, current: fact } },
+        });
+      default:
+        await this.#changed(tenant, name);
+        return code;
+    }
+  }
+
+  async #changed(tenant: string, name: string): Promise<void> {
     await orUnavailable(this.#redis.publish(channels.registry, `${tenant} ${name}`));
-    return deleted;
   }
 
   async #announce(ref: FunctionRef): Promise<void> {
@@ -140,16 +214,7 @@ function withoutNumber({ version: _, ...rest }: StoredVersion): NewVersion {
   return rest;
 }
 
-function parseFunction(name: string, fields: Record<string, string>): StoredFunction | undefined {
-  const versions = Object.entries(fields)
-    .filter(([field]) => /^v\d+$/.test(field))
-    .map(([field, text]) => parseVersion(Number(field.slice(1)), text))
-    .sort((a, b) => a.version - b.version);
-  if (versions.length === 0) return undefined;
-  const own = JSON.parse(fields['settings'] ?? '{}') as Partial<FunctionSettings>;
-  return { name, versions, settings: { ...DEFAULT_SETTINGS, ...own } };
-}
-
-function parseVersion(version: number, text: string): StoredVersion {
-  return { version, ...(JSON.parse(text) as NewVersion) };
+/** As `WRITE` takes it. */
+function textOf(precondition: Precondition | 'always'): string {
+  return typeof precondition === 'string' ? precondition : `tags ${precondition.join(' ')}`;
 }

@@ -34,6 +34,10 @@ export const FunctionSchema = Type.Object({
   name: FunctionName,
   latestVersion: VersionNumber,
   versions: Type.Array(VersionNumber),
+  aliases: Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer()), {
+    description: 'Their weights, by name',
+  }),
+  configEtag: Type.String({ description: 'ETag of the configuration' }),
   createdAtMs: Type.Integer(),
   updatedAtMs: Type.Integer(),
 });

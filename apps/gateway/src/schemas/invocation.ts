@@ -42,6 +42,7 @@ export const InvocationSchema = Type.Object({
   state: Words(INVOCATION_STATES),
   function: Type.String(),
   version: Type.Integer(),
+  alias: Type.Optional(Type.String({ description: 'That chose the version' })),
   entrypoint: Type.String(),
   outcome: Type.Optional(OutcomeName),
   detail: Type.Optional(

@@ -2,9 +2,11 @@ import { LIMITS } from '@mayfly/contracts';
 import { type Static, Type } from 'typebox';
 import { TimingsSchema, UsageSchema } from './invocation.js';
 import {
+  AliasName,
   EntrypointName,
   FunctionName,
   ParameterTypeName,
+  QualifierText,
   ReturnTypeName,
   Strict,
   TimeoutMs,
@@ -30,6 +32,7 @@ const ArgumentSchema = Type.Union(
 export const InvokeBodySchema = Strict({
   function: FunctionName,
   version: Type.Optional(VersionNumber),
+  qualifier: Type.Optional(QualifierText),
   entrypoint: Type.Optional(EntrypointName),
   args: Type.Optional(Type.Array(ArgumentSchema, { maxItems: LIMITS.parameters })),
   returns: Type.Optional(ReturnTypeName),
@@ -46,6 +49,7 @@ export const InvokeAnswer = Type.Object({
   invocationId: Type.String(),
   function: FunctionName,
   version: VersionNumber,
+  alias: Type.Optional(AliasName),
   timings: TimingsSchema,
   usage: UsageSchema,
 });

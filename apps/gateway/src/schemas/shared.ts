@@ -23,6 +23,14 @@ export const EntrypointName = Type.String({
   description: 'Exported name of the guest function',
 });
 export const VersionNumber = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+export const AliasName = Type.String({
+  pattern: NAME_PATTERNS.alias,
+  description: 'Begins with a letter; letters, digits, - and _',
+});
+export const QualifierText = Type.String({
+  pattern: `^(?:[1-9][0-9]{0,14}|${NAME_PATTERNS.alias.slice(1, -1)})$`,
+  description: "A version's number, the name of an alias, or latest",
+});
 export const TimeoutMs = Type.Integer({
   minimum: 1,
   maximum: LIMITS.timeoutMs,
@@ -37,6 +45,14 @@ export const FunctionParams = Strict({ name: FunctionName });
 export const VersionParams = Strict({
   name: FunctionName,
   version: Type.String({ pattern: '^[1-9][0-9]{0,14}$' }),
+});
+export const AliasParams = Strict({ name: FunctionName, alias: AliasName });
+/** Changes that alter what is there. */
+export const ConditionalHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ description: 'ETag of what is changed, or *; required where there is something' }),
+  ),
+  'if-none-match': Type.Optional(Type.String({ description: '*: only where there is nothing yet' })),
 });
 export const InvocationParams = Strict({ id: Type.String({ pattern: NAME_PATTERNS.invocationId }) });
 
@@ -71,6 +87,7 @@ export const Problem = Type.Object(
         current: Type.Optional(Type.Number({ description: 'What is used, or was asked for' })),
       }),
     ),
+    aliases: Type.Optional(Type.Array(Type.String(), { description: 'That use what was to be deleted' })),
     guestCode: Type.Optional(Type.Integer()),
     guestCodeName: Type.Optional(Type.String()),
     message: Type.Optional(Type.String()),

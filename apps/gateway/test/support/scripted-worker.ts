@@ -120,6 +120,7 @@ export function recordOf(
     tenant,
     function: name,
     version,
+    ...(item.alias && { alias: item.alias.name }),
     entrypoint: item.entrypoint,
     returns: item.returns,
     outcome: 'succeeded',

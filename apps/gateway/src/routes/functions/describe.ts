@@ -1,6 +1,8 @@
 import type { Static } from 'typebox';
-import type { StoredFunction } from '../../registry/function-registry.js';
+import { etagOf } from '../../registry/precondition.js';
+import type { StoredAlias, StoredFunction } from '../../registry/stored-function.js';
 import type { StoredVersion } from '../../registry/stored-version.js';
+import type { AliasSchema } from '../../schemas/alias.js';
 import type { FunctionSchema, VersionSchema } from '../../schemas/function.js';
 
 export function versionPath(name: string, version: number): string {
@@ -19,13 +21,31 @@ export function describeVersion(name: string, stored: StoredVersion): Static<typ
   };
 }
 
-export function describeFunction({ name, versions }: StoredFunction): Static<typeof FunctionSchema> {
+export function describeFunction(stored: StoredFunction): Static<typeof FunctionSchema> {
+  const { name, versions, aliases, settingsRevision } = stored;
   const created = versions.map((version) => version.createdAtMs);
   return {
     name,
     latestVersion: versions.at(-1)?.version ?? 0,
     versions: versions.map((version) => version.version),
+    aliases: Object.fromEntries([...aliases].map(([alias, { weights }]) => [alias, { ...weights }])),
+    configEtag: etagOf(settingsRevision),
     createdAtMs: Math.min(...created),
     updatedAtMs: Math.max(...created),
+  };
+}
+
+export function describeAlias(
+  name: string,
+  alias: string,
+  { revision, sticky, weights, ...rest }: StoredAlias,
+): Static<typeof AliasSchema> {
+  return {
+    function: name,
+    alias,
+    weights: { ...weights },
+    ...rest,
+    ...(sticky !== undefined && { sticky: `header:${sticky}` }),
+    etag: etagOf(revision),
   };
 }

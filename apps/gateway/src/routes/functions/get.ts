@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { notFound } from '../../errors.js';
-import type { StoredFunction } from '../../registry/function-registry.js';
+import type { StoredFunction } from '../../registry/stored-function.js';
 import { FunctionSchema, VersionList, VersionSchema } from '../../schemas/function.js';
 import { FunctionParams, problems, VersionParams } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';

@@ -58,6 +58,11 @@ export async function uploadRoute(scope: FastifyInstance, services: Services): P
         const upload = await receiveUpload(request, services.blobs, tenant);
         const { version, created } = await storeVersion(services, { tenant, name, upload });
         services.cache.forget(tenant, name);
+        if (created)
+          await services.audit.record(request, {
+            ...{ action: 'version.create', tenant, target: `${name}@${version.version}` },
+            after: { artifactSha256: version.artifactSha256, manifest: version.manifest },
+          });
         return await reply
           .code(created ? 201 : 200)
           .header('location', versionPath(name, version.version))

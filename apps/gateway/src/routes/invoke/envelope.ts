@@ -1,6 +1,7 @@
 import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
-import { readEnvelope } from '../../invocations/envelope.js';
+import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
+import { qualifierOf, readEnvelope } from '../../invocations/envelope.js';
 import { inputOfArguments } from '../../invocations/input.js';
 import { readPreferences } from '../../invocations/prefer.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
@@ -29,8 +30,13 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
     async (request, reply) => {
       const { body, tenant, headers } = request;
       services.invoker.checkOpen();
-      const version = await resolveVersion(cache, { tenant, name: body.function, version: body.version });
-      const { entrypoint, args, returns, timeoutMs } = readEnvelope(body, version);
+      const name = body.function;
+      const resolved = await resolveVersion(cache, { tenant, name, ...qualifierOf(body), headers });
+      const { version, alias } = resolved;
+      const { quotas } = services.policies.of(tenant);
+      const { entrypoint, args, returns } = readEnvelope(body, version.manifest);
+      const timeoutMs = timeoutOf(resolved, quotas, body.timeoutMs, '/timeoutMs');
+      checkMemory(resolved, quotas);
       const preferences = readPreferences(headers);
       // A body without a length (chunked) is measured when its arguments are.
       const bodyBytes = Number(headers['content-length'] ?? Number.POSITIVE_INFINITY);
@@ -39,12 +45,13 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
         blobs,
         durable: preferences.respondAsync,
       });
-      const ref = services.registry.refOf(tenant, body.function, version);
+      const ref = services.registry.refOf(tenant, name, version);
       return respond(
         { request, reply, services },
         {
           call: {
             ref,
+            alias,
             entrypoint,
             ...prepared,
             returns,

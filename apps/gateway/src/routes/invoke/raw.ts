@@ -1,8 +1,10 @@
 import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
 import { inputOfBody } from '../../invocations/input.js';
 import { readPreferences } from '../../invocations/prefer.js';
+import { parseTarget } from '../../invocations/qualifier.js';
 import { checkRawBody, readRawCall, readTimeout } from '../../invocations/raw-call.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
@@ -13,13 +15,13 @@ import { respond } from './respond.js';
 
 const RawParams = Strict({
   target: Type.String({
-    pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(?:@[1-9][0-9]{0,14})?$',
-    description: '{function} or {function}@{version}',
+    pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(?:@[1-9][0-9]{0,14}|:[A-Za-z][A-Za-z0-9_-]{0,62})?$',
+    description: '{function}, {function}@{version} or {function}:{alias}',
   }),
 });
 const NO_BYTES = Buffer.alloc(0);
 
-/** `POST /invoke/{fn}` and `/invoke/{fn}@{version}`: the body is the argument, the answer's body is the result. */
+/** `POST /invoke/{fn}`, `/invoke/{fn}@{version}` and `/invoke/{fn}:{alias}`: the body is the argument, the answer's body is the result. */
 export function rawRoute(scope: FastifyInstance, services: Services): void {
   const { cache, blobs } = services;
   scope.removeAllContentTypeParsers();
@@ -56,15 +58,15 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
     async (request, reply) => {
       const { tenant, query } = request;
       services.invoker.checkOpen();
-      const [name = '', number] = request.params.target.split('@');
-      const version = await resolveVersion(cache, {
-        tenant,
-        name,
-        version: number === undefined ? undefined : Number(number),
-      });
+      const target = parseTarget(request.params.target);
+      const { name } = target;
+      const resolved = await resolveVersion(cache, { tenant, ...target, headers: request.headers });
+      const { version, alias } = resolved;
+      const { quotas } = services.policies.of(tenant);
       const rawCall = readRawCall(version.manifest, query.entrypoint);
       const { entrypoint, takes, returns, shape } = rawCall;
-      const timeoutMs = readTimeout(query.timeoutMs, version.manifest.timeoutMs);
+      const timeoutMs = timeoutOf(resolved, quotas, readTimeout(query.timeoutMs), '#timeoutMs');
+      checkMemory(resolved, quotas);
       const body = request.body ?? NO_BYTES;
       checkRawBody(rawCall, body, version.manifest);
       const preferences = readPreferences(request.headers);
@@ -73,7 +75,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       return respond(
         { request, reply, services },
         {
-          call: { ref, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
+          call: { ref, alias, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
           preferences,
         },
       );

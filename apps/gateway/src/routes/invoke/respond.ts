@@ -34,6 +34,7 @@ export async function respond(
       'retry-after': String(POLL_AFTER_S),
       'invocation-id': invocationId,
       'function-version': String(accepted.version),
+      ...(accepted.alias !== undefined && { 'function-alias': accepted.alias }),
     })
     .send(describeInvocation({ accepted }, false));
 }
