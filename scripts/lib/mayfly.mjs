@@ -48,7 +48,11 @@ export async function startMayfly() {
     if (redisUrl) say('redis      skipped: MAYFLY_REDIS_URL names one');
     else redisUrl = begin(await startRedis({ dataFolder, runFolder, logFolder }), REDIS_GRACE_MS).url;
 
-    const env = { MAYFLY_DATA_DIR: dataFolder, MAYFLY_REDIS_URL: redisUrl };
+    const env = {
+      MAYFLY_DATA_DIR: dataFolder,
+      MAYFLY_REDIS_URL: redisUrl,
+      MAYFLY_SECRETS_KEY_FILE: process.env.MAYFLY_SECRETS_KEY_FILE || keptSecretsKey(dataFolder),
+    };
     const node = (name, file, extra, graceMs) =>
       begin(
         startProcess(name, process.execPath, [path.join(root, file)], {
@@ -111,6 +115,13 @@ async function checkFree(port) {
 function keptKey(file) {
   if (!existsSync(file)) writeFileSync(file, `mf_${randomBytes(24).toString('hex')}\n`, { mode: 0o600 });
   return readFileSync(file, 'utf8').trim();
+}
+
+/** The file of keys for secrets of this data directory, made on the first start. */
+function keptSecretsKey(dataFolder) {
+  const file = path.join(dataFolder, 'secrets-key');
+  if (!existsSync(file)) writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+  return file;
 }
 
 /** Waits until the gateway says it is ready; a child that ends meanwhile ends the wait with its log. */

@@ -43,14 +43,15 @@ export class WorkerHost {
   readonly redis: Redis;
   readonly replies: ReplyServer;
   readonly blobs: LocalBlobStore;
-  readonly #directory: string;
+  /** What `MAYFLY_DATA_DIR` names. */
+  readonly directory: string;
   readonly #queues: Record<'sync' | 'async', Queue>;
   readonly #workers: WorkerProcess[] = [];
 
   private constructor(parts: { server: RedisServer; replies: ReplyServer; directory: string }) {
     this.server = parts.server;
     this.replies = parts.replies;
-    this.#directory = parts.directory;
+    this.directory = parts.directory;
     this.blobs = new LocalBlobStore(path.join(parts.directory, DATA_FOLDERS.blobs));
     this.redis = new Redis({ ...parseRedisUrl(parts.server.url), maxRetriesPerRequest: null });
     const options = { connection: this.redis, prefix: QUEUE_PREFIX };
@@ -79,7 +80,7 @@ export class WorkerHost {
       env: {
         PATH: process.env['PATH'] ?? '',
         MAYFLY_REDIS_URL: this.server.url,
-        MAYFLY_DATA_DIR: this.#directory,
+        MAYFLY_DATA_DIR: this.directory,
         MAYFLY_TENANT: TENANT,
         MAYFLY_WORKER_METRICS_PORT: '0',
         ...env,
@@ -169,7 +170,7 @@ export class WorkerHost {
     for (const queue of Object.values(this.#queues)) await queue.close();
     this.redis.disconnect();
     await this.server.stop();
-    await rm(this.#directory, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { BlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import type { SecretKeys } from '@mayfly/secrets';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -42,6 +43,9 @@ import { rawRoute } from './routes/invoke/raw.js';
 import { healthRoutes } from './routes/platform/health.js';
 import { hostsRoute } from './routes/platform/hosts.js';
 import { limitsRoute } from './routes/platform/limits.js';
+import { secretRoutes } from './routes/secrets/secrets.js';
+import { SecretGrants } from './secrets/secret-grants.js';
+import { SecretStore } from './secrets/secret-store.js';
 import type { CheckArtifact, Services } from './services.js';
 import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
@@ -61,6 +65,8 @@ export interface GatewayDeps {
   readonly checkArtifact: CheckArtifact;
   /** @defaultValue LIMITS.queueWaitMs */
   readonly queueWaitMs?: number;
+  /** Absent: nobody can put a secret. */
+  readonly secretKeys?: SecretKeys | undefined;
   /** Belongs to the caller, who ends it after `drain`. @defaultValue metrics that nobody reads */
   readonly telemetry?: Telemetry<'gateway'>;
 }
@@ -98,6 +104,8 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     logger.warn({ workerId }, 'a worker does not say what it is: it is not listed'),
   );
   const cache = new FunctionCache(registry);
+  const secrets = new SecretStore(redis.commands, deps.secretKeys);
+  const secretGrants = new SecretGrants(secrets);
   const store = new InvocationStore(redis.commands);
   const admission = new Admission(config, new QueueDepth(producer));
   observePlatform(telemetry.metrics, {
@@ -122,7 +130,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
-    ...{ policies: directory, directory, audit },
+    ...{ policies: directory, directory, audit, secrets, secretGrants },
     redis: redis.commands,
   };
   const closeParts = async () => {
@@ -137,7 +145,8 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     await replies.listen();
     await producer.ready();
     await listenOnRedis({
-      ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache, directory },
+      ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
+      ...{ directory, secretGrants },
       collect: (token) => invoker.collect(token),
     });
     const app = await buildRoutes(services, telemetry);
@@ -193,6 +202,7 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     logsRoute(scope, services);
     listInvocationsRoute(scope, services);
     purgeRoute(scope, services);
+    secretRoutes(scope, services);
     envelopeRoute(scope, services);
     await scope.register(async (raw) => rawRoute(raw, services));
     await scope.register(async (upload) => uploadRoute(upload, services));

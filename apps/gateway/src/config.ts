@@ -16,6 +16,8 @@ export interface GatewayConfig {
   /** The kind of KVM that may run the tenant's code. */
   readonly tenantRequiresKvm: KvmKind | 'any';
   readonly gatewayId: string;
+  /** The operator's keys that seal and open secrets; empty: none. */
+  readonly secretsKeyFile: string;
   /** Sync calls that may wait in this gateway at once; more are answered 503. */
   readonly maxInFlight: number;
   /** Sync calls of one tenant that may wait at once; more are answered 429. */
@@ -102,6 +104,12 @@ const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
     fallback: () => randomBytes(6).toString('hex'),
     read: (text) => (/^[a-z0-9-]{1,32}$/.test(text) ? text : undefined),
     expected: 'up to 32 of a-z 0-9 -',
+  },
+  secretsKeyFile: {
+    name: 'MAYFLY_SECRETS_KEY_FILE',
+    fallback: () => '',
+    read: (text) => (text.includes('\0') ? undefined : resolve(text)),
+    expected: 'a path',
   },
   maxInFlight: integer('MAYFLY_GATEWAY_MAX_IN_FLIGHT', 2048, [1, 100_000]),
   tenantMaxInFlight: integer('MAYFLY_GATEWAY_TENANT_MAX_IN_FLIGHT', 1024, [1, 100_000]),

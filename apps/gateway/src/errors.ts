@@ -142,6 +142,13 @@ const GATEWAY_ERRORS = {
     problem: 'unavailable',
     title: 'The platform is not available',
   },
+  MAYFLY_ERR_GATEWAY_NO_SECRETS: {
+    ...host,
+    retryable: false,
+    status: 503,
+    problem: 'no-secrets',
+    title: 'The platform has no key to keep secrets with',
+  },
   MAYFLY_ERR_GATEWAY_NO_HOST: {
     ...host,
     status: 503,

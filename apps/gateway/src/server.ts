@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, isMayflyError } from '@mayfly/contracts';
 import { checkElf } from '@mayfly/hypervisor/elf';
+import { readSecretKeys } from '@mayfly/secrets';
 import { MetricsServer, startTelemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { buildApp } from './app.js';
@@ -37,7 +38,8 @@ async function main(): Promise<void> {
     ...{ host: config.metricsHost, port: config.metricsPort },
   });
   try {
-    const parts = { config, logger, blobs, checkArtifact: checkElf, telemetry };
+    const secretKeys = config.secretsKeyFile === '' ? undefined : await readSecretKeys(config.secretsKeyFile);
+    const parts = { config, logger, blobs, checkArtifact: checkElf, telemetry, secretKeys };
     const { app, services, drain } = await buildApp(parts);
     // Calls are taken without it, too: another gateway of this host may have the port.
     await metrics.listen().then(

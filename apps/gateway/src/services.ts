@@ -10,6 +10,8 @@ import type { InvocationStore } from './invocations/invocation-store.js';
 import type { Invoker } from './invocations/invoker.js';
 import type { FunctionCache } from './registry/function-cache.js';
 import type { FunctionRegistry } from './registry/function-registry.js';
+import type { SecretGrants } from './secrets/secret-grants.js';
+import type { SecretStore } from './secrets/secret-store.js';
 import type { TenantDirectory } from './tenants/tenant-directory.js';
 import type { TenantPolicies } from './tenants/tenant-policies.js';
 
@@ -35,4 +37,6 @@ export interface Services {
   readonly directory: TenantDirectory;
   /** Who changed what; every change of a tenant's things or the platform's is put on record there. */
   readonly audit: AuditLog;
+  readonly secrets: SecretStore;
+  readonly secretGrants: SecretGrants;
 }

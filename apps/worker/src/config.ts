@@ -40,6 +40,8 @@ export interface WorkerConfig {
   readonly allowIncompleteJail: 'yes' | 'no';
   /** A delegated cgroup (version 2), below which each cell gets one; empty: none. */
   readonly cellCgroup: string;
+  /** The operator's keys that open secrets; empty: none. */
+  readonly secretsKeyFile: string;
   readonly logLevel: LogLevel;
   /** Where `/metrics` is served. */
   readonly metricsHost: string;
@@ -133,6 +135,7 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
     fallback: () => 'no',
   },
   cellCgroup: { variable: 'MAYFLY_WORKER_CELL_CGROUP', parse: path, fallback: () => '' },
+  secretsKeyFile: { variable: 'MAYFLY_SECRETS_KEY_FILE', parse: path, fallback: () => '' },
   logLevel: { variable: 'MAYFLY_WORKER_LOG_LEVEL', parse: oneOf(LOG_LEVELS), fallback: () => 'info' },
   metricsHost: {
     variable: 'MAYFLY_METRICS_HOST',

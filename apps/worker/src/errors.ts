@@ -76,6 +76,21 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'This host does not allow what separates tenants',
   },
+  /** The text goes to the guest, as the error of its host call. */
+  MAYFLY_ERR_GUEST_REQUEST: {
+    status: 502,
+    fault: 'guest',
+    retryable: false,
+    poisons: false,
+    title: 'The guest asked the host for what its call does not have',
+  },
+  MAYFLY_ERR_SECRET_UNREADABLE: {
+    status: 503,
+    fault: 'host',
+    retryable: true,
+    poisons: false,
+    title: 'A secret that was granted cannot be read',
+  },
   MAYFLY_ERR_POOL_CLOSED: {
     status: 503,
     fault: 'host',

@@ -1,6 +1,12 @@
 import type { BlobStore } from '@mayfly/blobs';
 import { type FunctionRef, isMayflyError, LIMITS } from '@mayfly/contracts';
-import { guestInitFailure, loadSandbox, type ResetMismatch, type Snapshot } from '@mayfly/hypervisor';
+import {
+  guestInitFailure,
+  type HostFunctionTable,
+  loadSandbox,
+  type ResetMismatch,
+  type Snapshot,
+} from '@mayfly/hypervisor';
 import { onMismatch, type TenantDriver, type TenantDrivers } from './cells/tenant-drivers.js';
 import { logTail } from './log-tail.js';
 import type { BuildResult, GuestImage, ImageBuilder, InitFailure } from './pool/guest-image.js';
@@ -9,6 +15,8 @@ export interface HypervisorImageBuilderOptions {
   readonly drivers: Pick<TenantDrivers, 'driverOf'>;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly initTimeoutMs: number;
+  /** What every guest may call, beside `HostPrint`. @defaultValue nothing */
+  readonly hostFunctions?: HostFunctionTable;
   /** A restore in the worker's own process left something behind: nothing of it can be trusted with another call. */
   readonly onUnclean?: (mismatch: ResetMismatch) => void;
 }
@@ -22,7 +30,7 @@ export class HypervisorImageBuilder implements ImageBuilder {
   }
 
   async build(ref: FunctionRef): Promise<BuildResult> {
-    const { drivers, blobs, initTimeoutMs, onUnclean } = this.#options;
+    const { drivers, blobs, initTimeoutMs, hostFunctions = new Map(), onUnclean } = this.#options;
     const elf = await blobs.get(ref.tenant, ref.artifactSha256, { limitBytes: LIMITS.artifactBytes });
     const driver = await drivers.driverOf(ref.tenant);
     try {
@@ -33,6 +41,8 @@ export class HypervisorImageBuilder implements ImageBuilder {
           liveCheck: { onMismatch: (mismatch: ResetMismatch) => onMismatch(driver, mismatch, onUnclean) },
         }),
       });
+      for (const [name, { signature, handler }] of hostFunctions)
+        loaded.registerHostFunction(name, signature, handler);
       const sandbox = await loaded.evolve();
       return { ok: true, image: imageOf(await sandbox.snapshot(), driver), sandbox };
     } catch (error) {

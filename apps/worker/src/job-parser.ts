@@ -104,6 +104,12 @@ function itemProblem(item: unknown): string | undefined {
   if (item.expiresAtMs !== undefined && !isTime(item.expiresAtMs)) return 'expiresAtMs';
   if (item.replyToken !== undefined && !isReplyToken(item.replyToken)) return 'replyToken';
   if (item.alias !== undefined && !isAliasRef(item.alias)) return 'alias';
+  if (item.env !== undefined && !isTable(item.env, (value) => typeof value === 'string')) return 'env';
+  if (
+    item.secrets !== undefined &&
+    !isTable(item.secrets, (value) => isInteger(value, 1, Number.MAX_SAFE_INTEGER))
+  )
+    return 'secrets';
   return isInput(item.input) ? undefined : 'input';
 }
 
@@ -191,6 +197,15 @@ export function isArgument(value: unknown): boolean {
 
 function isFields<T>(value: unknown): value is Unchecked<T> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Names → values of a kind. A settings table has at most so many, whatever a gateway says. */
+const MAX_TABLE = 1_024;
+
+function isTable(value: unknown, isValue: (value: unknown) => boolean): boolean {
+  if (!isFields<Record<string, unknown>>(value)) return false;
+  const values = Object.values(value);
+  return values.length <= MAX_TABLE && values.every(isValue);
 }
 
 function isText(value: unknown, test: (text: string) => boolean): value is string {

@@ -2,10 +2,14 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, isMayflyError } from '@mayfly/contracts';
+
+import { readSecretKeys } from '@mayfly/secrets';
 import { MetricsServer, startTelemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { startDrivers } from './cells/start-drivers.js';
 import { loadConfig, type WorkerConfig } from './config.js';
+import { GrantedSecrets } from './host/granted-secrets.js';
+import { hostFunctions } from './host/host-functions.js';
 import { HypervisorImageBuilder } from './image-builder.js';
 import { connectRedis, disconnectRedis } from './redis.js';
 import { buildWorker } from './worker.js';
@@ -38,12 +42,13 @@ async function main(): Promise<void> {
     process.exit(EXIT_FAILURE);
   });
   const blobs = new LocalBlobStore(join(config.dataDirectory, DATA_FOLDERS.blobs));
-  const images = new HypervisorImageBuilder({
-    drivers,
-    blobs,
-    initTimeoutMs: config.initTimeoutMs,
-    onUnclean: (mismatch) => panic(mismatch),
-  });
+  const secretKeys =
+    config.secretsKeyFile === ''
+      ? undefined
+      : await readSecretKeys(config.secretsKeyFile).catch((error) => {
+          logger.fatal({ err: error }, 'no keys for secrets');
+          process.exit(EXIT_CONFIG);
+        });
   const telemetry = await startTelemetry({
     process: 'worker',
     instanceId: config.workerId,
@@ -54,6 +59,18 @@ async function main(): Promise<void> {
   // From here to the signal handlers in one go: who sees the worker at work can tell it to end.
   const redis = connectRedis(config.redisUrl);
   redis.on('error', (error) => logger.warn({ err: error }, 'redis'));
+  const secrets = new GrantedSecrets({
+    redis,
+    keys: secretKeys,
+    onError: (error, place) => logger.error({ err: error, ...place }, 'a secret cannot be read'),
+  });
+  const images = new HypervisorImageBuilder({
+    drivers,
+    blobs,
+    initTimeoutMs: config.initTimeoutMs,
+    hostFunctions: hostFunctions(secrets),
+    onUnclean: (mismatch) => panic(mismatch),
+  });
   const worker = buildWorker({ config, redis, blobs, images, logger, telemetry });
   discardGone = () => worker.pool.discardGone();
   const { metricsHost: host, metricsPort: port } = config;
@@ -65,6 +82,7 @@ async function main(): Promise<void> {
     isStopping = true;
     process.exitCode = exitCode;
     await worker.drain(graceMs);
+    secrets.close();
     await drivers.close();
     await disconnectRedis(redis);
     await metrics.close();

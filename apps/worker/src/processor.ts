@@ -268,6 +268,8 @@ export class Processor {
           function: ref.name,
           version: ref.version,
           invocationId: item.invocationId,
+          ...(item.env && { env: item.env }),
+          ...(item.secrets && { secrets: item.secrets }),
         },
         trace: this.#deps.telemetry.wantsGuestTrace(facts.trace),
       });

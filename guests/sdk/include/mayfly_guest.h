@@ -192,6 +192,15 @@ char *hl_get_host_return_value_as_String(void);
 /** Struct and bytes are one block: free() the pointer. */
 hl_Vec *hl_get_host_return_value_as_VecBytes(void);
 
+/**
+ * What the function's settings give it, asked of the host functions GetEnv and GetSecret. NULL when there is none of that
+ * name, or the function was not granted it; no error is set by that. Free it. Not inside hyperlight_main: what is learned
+ * there would be in the snapshot that every call starts from, so the host tells nothing then.
+ */
+char *mayfly_env(const char *name);
+/** Struct and bytes are one block. It is gone with the call: the next one starts from memory that never held it. */
+hl_Vec *mayfly_secret(const char *name);
+
 /* ---- Output ------------------------------------------------------------------------------------------------- */
 
 typedef enum hl_Level {

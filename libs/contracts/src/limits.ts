@@ -29,6 +29,10 @@ export const LIMITS = {
   inlineBytes: 8 * KIB,
   /** Invocations of one function that may share one BullMQ job. */
   invocationsPerJob: 16,
+  secretBytes: 64 * KIB,
+  /** Secrets of one tenant, and the newest versions of each that are kept. */
+  secrets: 256,
+  secretVersions: 10,
   logTailBytes: 4 * KIB,
   recordRetentionMs: 7 * 24 * 3_600_000,
   resultRetentionMs: 24 * 3_600_000,

@@ -9,6 +9,8 @@ const FUNCTION_NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_-]{0,${LIMITS.functionN
 /** Begins with a letter, so that it is never taken for a version's number. */
 const ALIAS_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/;
 const ENTRYPOINT_NAME = new RegExp(`^[\\x21-\\x7e]{1,${LIMITS.entrypointNameLength}}$`);
+/** As function names, and an underscore may come first: the names of environment variables are among them. */
+const SECRET_NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const INVOCATION_ID = /^inv_[0-9a-f]{32}$/;
 const SHA256_HEX = /^[0-9a-f]{64}$/;
 
@@ -18,6 +20,7 @@ export const NAME_PATTERNS = {
   function: FUNCTION_NAME.source,
   alias: ALIAS_NAME.source,
   entrypoint: ENTRYPOINT_NAME.source,
+  secret: SECRET_NAME.source,
   invocationId: INVOCATION_ID.source,
   sha256: SHA256_HEX.source,
 } as const;
@@ -26,6 +29,7 @@ export const isTenantName = (text: string): boolean => TENANT_NAME.test(text);
 export const isFunctionName = (text: string): boolean => FUNCTION_NAME.test(text);
 export const isAliasName = (text: string): boolean => ALIAS_NAME.test(text);
 export const isEntrypointName = (text: string): boolean => ENTRYPOINT_NAME.test(text);
+export const isSecretName = (text: string): boolean => SECRET_NAME.test(text);
 export const isInvocationId = (text: string): boolean => INVOCATION_ID.test(text);
 export const isSha256Hex = (text: string): boolean => SHA256_HEX.test(text);
 

@@ -28,6 +28,13 @@ export const keys = {
   record: (tenant: string, invocationId: string) => `mf:w:inv:${tenant}:${invocationId}`,
   /** Sorted set of a tenant's invocation ids by the epoch milliseconds at which they were accepted. */
   index: (tenant: string) => `mf:s:idx:${tenant}`,
+  /**
+   * Hash: field `v{n}` → the sealed text of a version (libs/secrets), `next` → highest number given out. Workers read it.
+   * Outlives its versions for a while, so that a number is not given out twice.
+   */
+  secret: (tenant: string, name: string) => `mf:t:sec:${tenant}:${name}`,
+  /** Hash: name of a secret → JSON `[[version, createdAtMs], …]`, oldest first; the last one is what calls get. */
+  secrets: (tenant: string) => `mf:t:secs:${tenant}`,
   /** Hash per live worker, with expiry: what it is and that it lives. */
   worker: (workerId: string) => `mf:w:host:${workerId}`,
   /** Sorted set of worker ids by the epoch milliseconds of their last heartbeat; fresh for `WORKER_ALIVE_MS`. */
@@ -60,6 +67,8 @@ export const channels = {
   },
   /** A function's versions changed: `<tenant> <name>`; gateways forget what they cached of it. */
   registry: 'mf:g:registry',
+  /** A tenant's secrets changed: `<tenant>`; gateways forget which versions hold. */
+  secrets: 'mf:g:secrets',
   /** A tenant or a key changed; gateways read what did. They look by themselves, too. */
   tenants: 'mf:t:announce',
 } as const;

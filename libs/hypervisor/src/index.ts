@@ -27,7 +27,12 @@ export {
 export { type FpuState, fpuStateOf, fxsaveImage, resetFpuState } from './fpu-state.js';
 export { entryRegisters, GENERAL_REGISTERS } from './general-registers.js';
 export { guestCodeName } from './guest-codes.js';
-export type { HostCallContext, HostFunction } from './host-functions.js';
+export type {
+  HostCallContext,
+  HostFunction,
+  HostFunctionEntry,
+  HostFunctionTable,
+} from './host-functions.js';
 export {
   type DispatchOptions,
   Hypervisor,

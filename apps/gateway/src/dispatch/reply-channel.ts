@@ -1,6 +1,7 @@
 import { channels } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import type { FunctionCache } from '../registry/function-cache.js';
+import type { SecretGrants } from '../secrets/secret-grants.js';
 import type { TenantDirectory } from '../tenants/tenant-directory.js';
 import type { Waiters } from './waiters.js';
 
@@ -11,6 +12,7 @@ export interface ReplyChannelDeps {
   readonly waiters: Waiters;
   readonly cache: FunctionCache;
   readonly directory: TenantDirectory;
+  readonly secretGrants: SecretGrants;
   /** Reads the record of an open call and ends the call with it, when there is one. */
   readonly collect: (token: string) => Promise<void>;
 }
@@ -22,20 +24,23 @@ export interface ReplyChannelDeps {
  * the cache is emptied.
  */
 export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
-  const { subscriber, gatewayId, waiters, cache, directory, collect } = deps;
+  const { subscriber, gatewayId, waiters, cache, directory, secretGrants, collect } = deps;
   const replies = channels.reply(gatewayId);
   subscriber.on('message', (channel, message) => {
     const [first = '', second = ''] = message.split(' ');
     if (channel === replies) void collect(first);
     else if (channel === channels.tenants) directory.refresh().catch(() => undefined);
+    else if (channel === channels.secrets) secretGrants.forget(first);
     else if (channel === channels.registry) cache.forget(first, second);
   });
-  const subscribe = () => subscriber.subscribe(replies, channels.registry, channels.tenants);
+  const heard = [channels.registry, channels.tenants, channels.secrets];
+  const subscribe = () => subscriber.subscribe(replies, ...heard);
   await subscribe();
   subscriber.on('ready', () => {
     // Looked up only once the subscription holds again: what comes later is heard.
     const catchUp = () => {
       cache.clear();
+      secretGrants.clear();
       for (const waiter of waiters.all()) void collect(waiter.token);
     };
     subscribe().then(catchUp, catchUp);

@@ -11,6 +11,7 @@ export interface AnswerBody {
     readonly version: number;
     readonly invocationId: string;
   }[];
+  readonly versions: readonly { readonly version: number }[];
   readonly nextCursor?: string;
   readonly state: string;
   readonly traceId?: string;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
 import { checkElf } from '@mayfly/hypervisor/elf';
+import type { SecretKeys } from '@mayfly/secrets';
 import type { Telemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
@@ -19,6 +20,7 @@ export interface TestGatewayOptions {
   readonly env?: Record<string, string>;
   readonly queueWaitMs?: number;
   readonly telemetry?: Telemetry<'gateway'>;
+  readonly secretKeys?: SecretKeys;
   /** A Redis of the test's own. @defaultValue a fresh one */
   readonly redis?: RedisServer;
 }
@@ -59,6 +61,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
     blobs,
     checkArtifact: checkElf,
     ...(options.queueWaitMs !== undefined && { queueWaitMs: options.queueWaitMs }),
+    ...(options.secretKeys && { secretKeys: options.secretKeys }),
     ...(options.telemetry && { telemetry: options.telemetry }),
   });
   onTestFinished(() => gateway.drain());

@@ -53,6 +53,10 @@ export interface CallContext {
   readonly function: string;
   readonly version: number;
   readonly invocationId: string;
+  /** What the function's settings show to the guest; not secret. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Secrets that the guest may read: name → version. */
+  readonly secrets?: Readonly<Record<string, number>>;
 }
 
 export interface GuestCallReport {

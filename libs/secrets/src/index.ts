@@ -1,0 +1,1 @@
+export { readSecretKeys, SecretKeys, type SecretPlace } from './secret-keys.js';
