@@ -1,8 +1,18 @@
-import type { AcceptedRecord, AliasRef, FunctionRef, InvocationInput, ReturnType } from '@mayfly/contracts';
+import type {
+  AcceptedRecord,
+  AliasRef,
+  FunctionRef,
+  InvocationInput,
+  InvocationItem,
+  ReturnType,
+} from '@mayfly/contracts';
 import type { CallTrace } from '../telemetry/request-trace.js';
 
 /** How a result is answered: as envelope, or as raw body of a media type. */
 export type AnswerShape = { readonly raw: false } | { readonly raw: true; readonly contentType: string };
+
+/** Environment values, and secrets by the version that holds as the call is accepted. */
+export type GivenToGuest = Pick<InvocationItem, 'env' | 'secrets'>;
 
 /** One validated invocation, ready to be queued. */
 export interface Call {
@@ -16,6 +26,8 @@ export interface Call {
   readonly returns: ReturnType;
   readonly timeoutMs: number;
   readonly shape: AnswerShape;
+  /** What the function's settings give the guest. */
+  readonly given?: GivenToGuest | undefined;
   readonly trace?: CallTrace | undefined;
 }
 

@@ -224,8 +224,17 @@ export class Invoker {
 }
 
 function itemOf(call: Call, invocationId: string, acceptedAtMs: number): InvocationItem {
-  const { entrypoint, input, returns, timeoutMs, alias } = call;
-  return { invocationId, entrypoint, input, returns, timeoutMs, acceptedAtMs, ...(alias && { alias }) };
+  const { entrypoint, input, returns, timeoutMs, alias, given } = call;
+  return {
+    invocationId,
+    entrypoint,
+    input,
+    returns,
+    timeoutMs,
+    acceptedAtMs,
+    ...(alias && { alias }),
+    ...given,
+  };
 }
 
 function runTime({ timings }: InvocationRecord): number | undefined {

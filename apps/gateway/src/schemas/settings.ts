@@ -1,4 +1,4 @@
-import { LIMITS, OUTCOMES } from '@mayfly/contracts';
+import { LIMITS, NAME_PATTERNS, OUTCOMES } from '@mayfly/contracts';
 import { type Static, Type } from 'typebox';
 import { FunctionName, Strict, TimeoutMs, Words } from './shared.js';
 
@@ -43,7 +43,7 @@ export const SettingsInput = Strict({
     ),
   ),
   secrets: Type.Optional(
-    Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$' }), {
+    Type.Array(Type.String({ pattern: NAME_PATTERNS.secret }), {
       maxItems: 64,
       uniqueItems: true,
       description: "Names of the tenant's secrets that the function may read",

@@ -2,6 +2,7 @@ import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
 import { qualifierOf, readEnvelope } from '../../invocations/envelope.js';
+import { givenToGuest } from '../../invocations/given-to-guest.js';
 import { inputOfArguments } from '../../invocations/input.js';
 import { readPreferences } from '../../invocations/prefer.js';
 import { resolveVersion } from '../../invocations/resolve-version.js';
@@ -45,6 +46,7 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
         blobs,
         durable: preferences.respondAsync,
       });
+      const given = givenToGuest(services.secretGrants, tenant, resolved.settings);
       const ref = services.registry.refOf(tenant, name, version);
       return respond(
         { request, reply, services },
@@ -57,6 +59,7 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
             returns,
             timeoutMs,
             shape: { raw: false },
+            given: given instanceof Promise ? await given : given,
             trace: request.trace,
           },
           preferences,

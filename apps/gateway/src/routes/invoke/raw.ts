@@ -2,6 +2,7 @@ import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
+import { givenToGuest } from '../../invocations/given-to-guest.js';
 import { inputOfBody } from '../../invocations/input.js';
 import { readPreferences } from '../../invocations/prefer.js';
 import { parseTarget } from '../../invocations/qualifier.js';
@@ -71,11 +72,23 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       checkRawBody(rawCall, body, version.manifest);
       const preferences = readPreferences(request.headers);
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: preferences.respondAsync });
+      const giving = givenToGuest(services.secretGrants, tenant, resolved.settings);
+      const given = giving instanceof Promise ? await giving : giving;
       const ref = services.registry.refOf(tenant, name, version);
       return respond(
         { request, reply, services },
         {
-          call: { ref, alias, entrypoint, ...prepared, returns, timeoutMs, shape, trace: request.trace },
+          call: {
+            ref,
+            alias,
+            entrypoint,
+            ...prepared,
+            returns,
+            timeoutMs,
+            shape,
+            given,
+            trace: request.trace,
+          },
           preferences,
         },
       );
