@@ -397,7 +397,7 @@ describe('drain', () => {
     const response = await pending;
     const problem = await response.json();
     expect([response.status, problem.code]).toEqual([503, 'draining']);
-    expect(await client(gateway).get(keys.accepted('default', problem.invocationId))).toContain('host-fault');
+    expect(await client(gateway).get(keys.record('default', problem.invocationId))).toContain('host-fault');
   });
 
   it('is one drain, however often it is asked for', async () => {

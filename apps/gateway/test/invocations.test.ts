@@ -137,7 +137,8 @@ describe('GET /v1/invocations/{id} with Prefer: wait=N', () => {
     const waiting = ended(gateway, id);
     await expect.poll(() => gateway.services.ends.size).toBe(1);
     const accepted = JSON.parse((await client.get(keys.accepted('default', id))) ?? '') as AcceptedRecord;
-    await gateway.services.store.writeTerminal(accepted, 'default', {
+    await gateway.services.store.writeTerminal(accepted, {
+      class: 'async',
       code: 'MAYFLY_ERR_GATEWAY_CALL_LOST',
       message: 'lost',
     });

@@ -19,6 +19,7 @@ import type { Delivery, Settlement } from './reply/delivery.js';
 import type { ReplyPace } from './reply/reply-connection.js';
 import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
 import type { CallTelemetry } from './telemetry/call-telemetry.js';
+import { bytesOfInput } from './value-bytes.js';
 
 /** Why a job's calls are stopped: the worker shuts down, or the job's lock went to another worker. */
 export type StopReason = 'drain' | 'lost';
@@ -353,8 +354,10 @@ export class Processor {
   }
 
   #facts(job: JobView, { function: ref }: ParsedJob, item: InvocationItem | BadItem, takenAt: number) {
+    const { memory } = ref;
     const facts: InvocationFacts = {
       invocationId: item.invocationId,
+      class: job.lane,
       tenant: ref.tenant,
       function: ref.name,
       version: ref.version,
@@ -365,6 +368,8 @@ export class Processor {
       attempt: job.attempt,
       workerId: this.#deps.workerId,
       acceptedAtMs: item.acceptedAtMs,
+      memoryBytes: memory.heapBytes + memory.stackBytes + memory.inputBytes + memory.outputBytes,
+      inputBytes: 'input' in item ? bytesOfInput(item.input) : 0,
       takenAt,
       trace: this.#deps.telemetry.begin(item, job),
     };

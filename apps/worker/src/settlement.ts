@@ -12,18 +12,23 @@ import {
   toJsonValue,
   type Usage,
 } from '@mayfly/contracts';
+import type { CallClass } from '@mayfly/queue';
 import { preciseNowMs } from '@mayfly/telemetry';
 import { logTail, startOf } from './log-tail.js';
 import type { GuestCallReport } from './pool/guest-image.js';
 import type { Settlement } from './reply/delivery.js';
+import { bytesOfValue } from './value-bytes.js';
 
 /** Of an outcome's text, which a guest may have chosen, that a record keeps. */
 const DETAIL_BYTES = 4 * 1024;
 const NOTHING = Buffer.alloc(0);
+const MIB = 1024 * 1024;
 
 /** What is known of an invocation before it runs. */
 export interface InvocationFacts {
   readonly invocationId: string;
+  /** How it came in. */
+  readonly class: CallClass;
   readonly tenant: string;
   readonly function: string;
   readonly version: number;
@@ -35,6 +40,10 @@ export interface InvocationFacts {
   readonly attempt: number;
   readonly workerId: string;
   readonly acceptedAtMs: number;
+  /** What its sandbox has, in all. */
+  readonly memoryBytes: number;
+  /** Of the values that it gets. */
+  readonly inputBytes: number;
   /** `performance.now()` when this worker took it. */
   readonly takenAt: number;
   /** Absent when nobody traces. */
@@ -75,6 +84,9 @@ export function settleReport(facts: InvocationFacts, report: GuestCallReport, ru
       hostCalls: report.hostCalls,
       dirtyPages: report.dirtyPages,
       source: run.source,
+      memoryMibUs: Math.round((facts.memoryBytes / MIB) * (phases.runUs + phases.hostUs)),
+      inputBytes: facts.inputBytes,
+      outputBytes: isTooLarge || result === undefined ? 0 : bytesOfValue(report.value),
     },
     logTail: logTail(report),
   });
@@ -147,7 +159,7 @@ function settle(facts: InvocationFacts, end: End): Settlement {
     const ended = { failed: end.outcome !== 'succeeded', totalMs: phases.totalUs / 1000 };
     record.trace = { id: facts.trace.traceId, sampled: facts.trace.isKept(ended) };
   }
-  const settlement: Draft<Settlement> = { record, body: end.body ?? NOTHING };
+  const settlement: Draft<Settlement> = { record, body: end.body ?? NOTHING, class: facts.class };
   if (facts.replyToken !== undefined) settlement.replyToken = facts.replyToken;
   return settlement;
 }

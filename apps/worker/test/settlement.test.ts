@@ -7,6 +7,7 @@ import { report } from './helpers/scripted-images.js';
 function facts(overrides: Partial<InvocationFacts> = {}): InvocationFacts {
   return {
     invocationId: `inv_${'0'.repeat(32)}`,
+    class: 'sync',
     tenant: 'acme',
     function: 'greet',
     version: 3,
@@ -15,6 +16,8 @@ function facts(overrides: Partial<InvocationFacts> = {}): InvocationFacts {
     attempt: 1,
     workerId: 'w1',
     acceptedAtMs: Date.now() - 20,
+    memoryBytes: 2 * 1024 * 1024,
+    inputBytes: 5,
     takenAt: performance.now() - 10,
     ...overrides,
   };
@@ -39,6 +42,16 @@ test('the run has the time of host functions, the receipt the time on the vCPU',
   });
   expect(record.timings.runUs).toBe(403);
   expect(record.usage.cpuUs).toBe(3);
+});
+
+test('the receipt has the memory for as long as the run, and the bytes in and out', () => {
+  const phases = { queuedUs: 1, restoreUs: 2, runUs: 3, hostUs: 400, resultUs: 4 };
+  const value: TypedValue = { type: 'string', value: 'größe' };
+  const { record } = settleReport(facts(), report({ phases, value }), {
+    acquiredAt: performance.now(),
+    source: 'warm',
+  });
+  expect(record.usage).toMatchObject({ memoryMibUs: 2 * 403, inputBytes: 5, outputBytes: 7 });
 });
 
 test('the record says where its spans are, and whether they are kept', () => {

@@ -25,6 +25,11 @@ export interface Usage {
   /** Pages that the restore before the run copied back: what the sandbox's last invocation wrote. */
   readonly dirtyPages: number;
   readonly source: 'warm' | 'snapshot' | 'boot';
+  /** The sandbox's guest memory times the run, MiB·µs. Absent: it did not run, or an older worker ran it. */
+  readonly memoryMibUs?: number;
+  /** Bytes of the input and of the result, as the values that the guest gets and gives. Absent as above. */
+  readonly inputBytes?: number;
+  readonly outputBytes?: number;
 }
 
 /** Why an invocation did not succeed; text that a guest chose is marked by the outcome, never trusted. */

@@ -22,11 +22,11 @@ export const keys = {
   function: (tenant: string, name: string) => `mf:g:fn:${tenant}:${name}`,
   /** Set of function names of a tenant. */
   functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
-  /** String: JSON of `AcceptedRecord`, or of a terminal record for a call that reached no worker. */
+  /** String: JSON of `AcceptedRecord`. */
   accepted: (tenant: string, invocationId: string) => `mf:g:inv:${tenant}:${invocationId}`,
-  /** String: JSON of `InvocationRecord`. Written by the worker that ran the call, once (NX). */
-  record: (tenant: string, invocationId: string) => `mf:w:inv:${tenant}:${invocationId}`,
-  /** Sorted set of a tenant's invocation ids by the epoch milliseconds at which they were accepted. */
+  /** String: JSON of `InvocationRecord`, whoever ended the call. Written once, by `Ledger.settle` of `libs/queue` alone. */
+  record: (tenant: string, invocationId: string) => `mf:s:end:${tenant}:${invocationId}`,
+  /** Sorted set of a tenant's invocation ids by the epoch milliseconds of their acceptance; by `libs/queue`. */
   index: (tenant: string) => `mf:s:idx:${tenant}`,
   /**
    * Hash: field `v{n}` → the sealed text of a version (libs/secrets), `next` → highest number given out. Workers read it.

@@ -7,6 +7,7 @@ import {
   type Timings,
   type TraceRef,
 } from '@mayfly/contracts';
+import { type CallClass, Ledger } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
 
@@ -27,7 +28,7 @@ export interface AnsweredRecord extends AcceptedRecord {
   readonly answered: true;
 }
 
-/** All that is known of one invocation. What the caller was told goes before what a worker wrote later. */
+/** All that is known of one invocation. */
 export interface KnownInvocation {
   readonly accepted?: AcceptedRecord | AnsweredRecord;
   readonly ended?: InvocationRecord | TerminalRecord;
@@ -35,22 +36,24 @@ export interface KnownInvocation {
 
 const NO_TIME: Timings = { queueUs: 0, acquireUs: 0, restoreUs: 0, runUs: 0, resultUs: 0, totalUs: 0 };
 
-/** Records in Redis: the gateway's family is written here, the worker's is only read. */
+/** Records in Redis: what was accepted is written here, how it ended by whoever ended it first. */
 export class InvocationStore {
   readonly #redis: Redis;
+  readonly #ledger: Ledger;
 
   constructor(redis: Redis) {
     this.#redis = redis;
+    this.#ledger = new Ledger(redis);
   }
 
   async find(tenant: string, invocationId: string): Promise<KnownInvocation | undefined> {
-    const [ours, workers] = await orUnavailable(
+    const [ours, end] = await orUnavailable(
       this.#redis.mget(keys.accepted(tenant, invocationId), keys.record(tenant, invocationId)),
     );
-    return knownOf(ours, workers);
+    return knownOf(ours, end);
   }
 
-  /** The worker's record of a call, if it has written one. */
+  /** How a call ended, if it has. */
   async findRecord(tenant: string, invocationId: string): Promise<InvocationRecord | undefined> {
     const record = parse(await orUnavailable(this.#redis.get(keys.record(tenant, invocationId))));
     return isInvocationRecord(record) ? record : undefined;
@@ -92,11 +95,14 @@ export class InvocationStore {
     await this.purge(tenant, invocationId);
   }
 
-  /** Puts an end on record that is not a worker's. */
-  async writeTerminal(accepted: AcceptedRecord, tenant: string, end: TerminalEnd): Promise<TerminalRecord> {
+  /**
+   * Puts an end on record that is not a worker's, unless there is one.
+   * @returns the end that stands; undefined where that is none that can be answered with
+   */
+  async writeTerminal(accepted: AcceptedRecord, end: TerminalEnd): Promise<InvocationRecord | undefined> {
     const finishedAtMs = Date.now();
     const totalUs = Math.max(0, finishedAtMs - accepted.acceptedAtMs) * 1000;
-    const { v, invocationId, version, alias, entrypoint, returns, acceptedAtMs } = accepted;
+    const { v, invocationId, tenant, version, alias, entrypoint, returns, acceptedAtMs } = accepted;
     const record: TerminalRecord = {
       ...{ v, invocationId, tenant, function: accepted.function, version, entrypoint, returns },
       ...(alias !== undefined && { alias }),
@@ -112,17 +118,19 @@ export class InvocationStore {
       code: end.code,
       ...(end.trace && { trace: end.trace }),
     };
-    await this.#write(tenant, record);
-    return record;
+    const standing = await orUnavailable(this.#ledger.settleOrFind({ class: end.class ?? 'sync', record }));
+    return isInvocationRecord(standing) ? standing : undefined;
   }
 
-  async #write(tenant: string, record: AcceptedRecord | TerminalRecord): Promise<void> {
+  async #write(tenant: string, record: AcceptedRecord): Promise<void> {
     const key = keys.accepted(tenant, record.invocationId);
     await orUnavailable(this.#redis.set(key, JSON.stringify(record), 'PX', LIMITS.recordRetentionMs));
   }
 }
 
 export interface TerminalEnd {
+  /** How the call came in. @defaultValue 'sync' */
+  readonly class?: CallClass;
   readonly code: TerminalCode;
   readonly message: string;
   readonly trace?: TraceRef;
@@ -156,16 +164,14 @@ function isResult(value: unknown): boolean {
 
 function knownOf(
   ours: string | null | undefined,
-  workers: string | null | undefined,
+  end: string | null | undefined,
 ): KnownInvocation | undefined {
-  const first = parse(ours);
-  const record = parse(workers);
-  if (isTerminal(first)) return { ended: first };
-  const accepted = first as AcceptedRecord | undefined;
-  if (accepted === undefined && record === undefined) return undefined;
+  const accepted = parse(ours) as AcceptedRecord | AnsweredRecord | undefined;
+  const ended = parse(end);
+  if (accepted === undefined && ended === undefined) return undefined;
   return {
     ...(accepted !== undefined && { accepted }),
-    ...(isInvocationRecord(record) && { ended: record }),
+    ...(isInvocationRecord(ended) && { ended }),
   };
 }
 

@@ -199,7 +199,7 @@ export class Invoker {
     const trace = call.trace?.lost();
     onHostFault(end.kind === 'lost' ? end.error : terminal.message, invocationId);
     const written = await store
-      .writeTerminal(accepted, tenant, { ...terminal, ...(trace && { trace }) })
+      .writeTerminal(accepted, { ...terminal, ...(trace && { trace }) })
       .catch(() => undefined);
     if (written !== undefined) return answerOfRecord(written, undefined, call.shape);
     throw gatewayError(terminal.code, terminal.message, { details: { invocationId } });

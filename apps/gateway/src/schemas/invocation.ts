@@ -21,6 +21,9 @@ export const UsageSchema = Type.Object(
     hostCalls: Type.Integer(),
     dirtyPages: Type.Integer({ description: 'Pages that the restore before the run copied back' }),
     source: Words(['warm', 'snapshot', 'boot']),
+    memoryMibUs: Type.Optional(Type.Integer({ description: 'Guest memory times run time, MiB·µs' })),
+    inputBytes: Type.Optional(Type.Integer()),
+    outputBytes: Type.Optional(Type.Integer()),
   },
   { description: 'The receipt of the invocation' },
 );

@@ -11,6 +11,7 @@ import {
   QUEUE_PREFIX,
   SYNC_QUEUE,
 } from '@mayfly/contracts';
+import { type CallClass, Ledger } from '@mayfly/queue';
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 
@@ -35,6 +36,7 @@ export class ScriptedWorker {
   script: Script;
   readonly #options: ScriptedWorkerOptions;
   readonly #redis: Redis;
+  readonly #ledger: Ledger;
   readonly #workers: Worker[];
   readonly #sockets = new Map<string, Socket>();
 
@@ -42,10 +44,11 @@ export class ScriptedWorker {
     this.script = script;
     this.#options = options;
     this.#redis = new Redis({ path: options.redisPath, maxRetriesPerRequest: null });
+    this.#ledger = new Ledger(this.#redis);
     const { redisPath, concurrency = 4 } = options;
     this.#workers = [SYNC_QUEUE, ASYNC_QUEUE].map(
       (queue) =>
-        new Worker<InvocationJob>(queue, (job) => this.#process(job.data), {
+        new Worker<InvocationJob>(queue, (job) => this.#process(job.data, queue), {
           connection: { path: redisPath, maxRetriesPerRequest: null },
           prefix: QUEUE_PREFIX,
           concurrency,
@@ -71,18 +74,18 @@ export class ScriptedWorker {
     this.#redis.disconnect();
   }
 
-  async #process(job: InvocationJob): Promise<void> {
+  async #process(job: InvocationJob, queue: string): Promise<void> {
     this.jobs.push(job);
-    await Promise.all(job.items.map((item) => this.#run(item, job)));
+    const kind = queue === SYNC_QUEUE ? 'sync' : 'async';
+    await Promise.all(job.items.map((item) => this.#run(item, job, kind)));
   }
 
-  async #run(item: InvocationItem, job: InvocationJob): Promise<void> {
+  async #run(item: InvocationItem, job: InvocationJob, kind: CallClass): Promise<void> {
     const end = await this.script(item, job);
     if (end === 'silence') return;
     const { body = new Uint8Array(), ...fields } = end;
     const record = recordOf(item, job, fields);
-    const key = keys.record(record.tenant, record.invocationId);
-    await this.#redis.set(key, JSON.stringify(record), 'PX', 600_000, 'NX');
+    await this.#ledger.settle([{ class: kind, record }]);
     if (item.replyToken === undefined)
       await this.#redis.publish(channels.ended(record.tenant, record.invocationId), '');
     const { answers = 'socket' } = this.#options;

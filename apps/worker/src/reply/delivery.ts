@@ -6,6 +6,7 @@ import {
   keys,
   type ReplyAddress,
 } from '@mayfly/contracts';
+import type { CallClass } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
 import { RecordWriter } from './record-writer.js';
 import type { ReplyPace } from './reply-connection.js';
@@ -18,11 +19,13 @@ export interface Settlement {
   readonly body: Uint8Array;
   /** Absent when nobody waits. */
   readonly replyToken?: string;
+  /** How it came in. */
+  readonly class: CallClass;
 }
 
 export interface DeliveryDeps {
   /** The connection that completes jobs, too: what is sent on it arrives in order, so a completed job has its record. */
-  readonly redis: Pick<Redis, 'set' | 'publish' | 'exists' | 'stream' | 'defineCommand'>;
+  readonly redis: Pick<Redis, 'publish' | 'exists' | 'stream' | 'defineCommand'>;
   readonly blobs: Pick<BlobStore, 'put'>;
   readonly router: ReplyRouter;
   /** A record or reply that could not be delivered. */
@@ -56,7 +59,7 @@ export class Delivery {
     const { record, body, replyToken } = settlement;
     const json = JSON.stringify(record);
     if (replyToken === undefined || reply === undefined) {
-      const written = this.#keep(record, json, body, false);
+      const written = this.#keep(settlement, json, false);
       this.#tellWatchers(record, written);
       return written;
     }
@@ -64,7 +67,7 @@ export class Delivery {
     if (reply.socketPath !== undefined)
       this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), pace, viaRedis);
     // Who waits has the answer from the reply, so the record waits for those of the same job.
-    const kept = this.#keep(record, json, body, true);
+    const kept = this.#keep(settlement, json, true);
     if (reply.socketPath === undefined) viaRedis();
     return kept;
   }
@@ -93,13 +96,14 @@ export class Delivery {
     }
   }
 
-  #keep(record: InvocationRecord, json: string, body: Uint8Array, isGathered: boolean): Promise<void> {
+  #keep({ record, body, class: kind }: Settlement, json: string, isGathered: boolean): Promise<void> {
     const { tenant, invocationId } = record;
-    const kept = { key: keys.record(tenant, invocationId), json, invocationId };
-    if (record.result?.kind !== 'blob') return this.#records.keep(kept, isGathered);
-    // The bytes come before the record that names them.
+    const end = { class: kind, record, json };
+    if (record.result?.kind !== 'blob') return this.#records.keep(end, isGathered);
+    // The guest has ended: its place does not wait for the bytes, which come before the record that names them.
+    this.#records.giveBack({ class: kind, tenant, function: record.function, invocationId });
     const stored = this.#track(this.#deps.blobs.put(tenant, body, { durable: false }), invocationId);
-    return stored.then(() => this.#records.keep(kept, false));
+    return stored.then(() => this.#records.keep(end, false));
   }
 
   /** Tells a gateway, once the record is kept, that it is there. */

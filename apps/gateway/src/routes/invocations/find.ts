@@ -59,11 +59,12 @@ export async function findInvocation(
   // The job may have ended between the two looks: its record was written before.
   const again = await store.find(tenant, invocationId);
   if (again?.ended !== undefined) return { known: again, running: false };
-  const terminal = await store.writeTerminal(accepted, tenant, {
+  const terminal = await store.writeTerminal(accepted, {
+    class: 'async',
     code: 'MAYFLY_ERR_GATEWAY_CALL_LOST',
     message: 'every attempt was ended by a fault of its host',
   });
-  return { known: { accepted, ended: terminal }, running: false };
+  return { known: { accepted, ...(terminal && { ended: terminal }) }, running: false };
 }
 
 /** What a key may not touch is not there for it. @throws MAYFLY_ERR_GATEWAY_NOT_FOUND */

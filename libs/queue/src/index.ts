@@ -1,0 +1,4 @@
+export type { CallClass, CallId } from './call-id.js';
+export * from './gate.js';
+export * from './ledger.js';
+export * from './usage.js';
