@@ -1,5 +1,6 @@
 import { createProcessDriver, type DriverVm, type ProcessDriver, type VmPlan } from '@mayfly/hypervisor';
-import { afterEach, describe, expect, test } from 'vitest';
+import { CellMessage, CellMessageWriter } from '@mayfly/native';
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { noKvm } from '../../native/test/guest.js';
 
 const CODE = 0x4000;
@@ -21,6 +22,20 @@ const plan = (code: Uint8Array): VmPlan => ({
 });
 const enter = (vm: DriverVm, deadlineUs = LIMIT_US) =>
   vm.run({ entry: { rip: BigInt(CODE), rsp: BigInt(MEMORY_BYTES - 8) }, startsCall: true, deadlineUs });
+/** The word that a first run was taken back is held, and comes in place of that about a second one. */
+function delayFirstRevocation(): void {
+  const { pack } = CellMessageWriter.prototype;
+  let first: number | undefined;
+  const spy = vi.spyOn(CellMessageWriter.prototype, 'pack').mockImplementation(function (this: CellMessageWriter, fields) {
+    if (fields.kind !== CellMessage.Revoke) return pack.call(this, fields);
+    const { seat = 0 } = fields;
+    if (first !== undefined) return pack.call(this, { ...fields, seat: first });
+    first = seat;
+    // Nobody has a snapshot of this number: it says nothing.
+    return pack.call(this, { kind: CellMessage.DropSnapshot, snapshot: 0xffff_ffff });
+  });
+  onTestFinished(() => spy.mockRestore());
+}
 const error = (code: string) => expect.objectContaining({ code });
 
 describe.skipIf(noKvm !== undefined)(`cells${noKvm === undefined ? '' : ` (skipped: ${noKvm})`}`, () => {
@@ -66,6 +81,31 @@ describe.skipIf(noKvm !== undefined)(`cells${noKvm === undefined ? '' : ` (skipp
     await running;
     const idleMs = driver.idleForMs;
     expect(performance.now() - idleMs - begunMs, 'when it became idle').toBeGreaterThanOrEqual(500);
+  });
+
+  test('hears late that a call was taken back, and leaves the next call of its VM alone', async () => {
+    const driver = await start();
+    const spin = await driver.createVm(plan(SPIN));
+    const vm = await driver.createVm(plan(HALT));
+    const other = await driver.createVm(plan(HALT));
+    delayFirstRevocation();
+    const busy = enter(spin);
+    const takenBack = enter(vm);
+    expect(vm.revoke?.()).toBe(true);
+    spin.interrupt.kill();
+    await busy;
+    // Met in its turn: the word of it is still on its way.
+    expect((await takenBack).exit).toEqual({ kind: 'cancelled', by: 'revoke' });
+    vm.endCall();
+    spin.endCall();
+    const busyAgain = enter(spin);
+    const next = enter(vm);
+    const otherTakenBack = enter(other);
+    expect(other.revoke?.()).toBe(true);
+    spin.interrupt.kill();
+    await busyAgain;
+    expect((await next).exit).toEqual({ kind: 'halt' });
+    expect((await otherTakenBack).exit).toEqual({ kind: 'cancelled', by: 'revoke' });
   });
 
   test('one that does not end a run by its deadline is killed', async () => {

@@ -112,6 +112,10 @@ bool Server::begin(uint32_t seat) {
   return true;
 }
 
+bool Server::is_revoked(uint32_t seat) const {
+  return memory_.claim(seat).load(std::memory_order_seq_cst) == static_cast<uint32_t>(Claim::Revoked);
+}
+
 bool Server::leave_line(uint32_t seat) {
   const uint32_t slot = seats_[seat].vm->slot_index();
   take_ring(slot);
@@ -201,7 +205,8 @@ void Server::handle(const ControlMessage& message) {
       snapshots_.erase(head.snapshot);
       return;
     case Message::Revoke:
-      if (seats_[head.seat].vm != nullptr && leave_line(head.seat)) publish_revoked(head.seat);
+      // The run it means may have been met, and answered, in its turn: what waits there now is another.
+      if (seats_[head.seat].vm != nullptr && is_revoked(head.seat) && leave_line(head.seat)) publish_revoked(head.seat);
       return;
     default:
       throw KvmError(ErrorCode::Request, "a message of an unknown kind");

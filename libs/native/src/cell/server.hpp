@@ -44,6 +44,8 @@ class Server final : private Inlet {
   void take_ring(uint32_t slot);
   /** Begins the run of a seat, unless it was taken back. @returns whether it did. */
   bool begin(uint32_t seat);
+  /** Whether the run that a seat has now was taken back. */
+  bool is_revoked(uint32_t seat) const;
   /** Takes a seat out of the line of its slot. @returns whether it stood there. */
   bool leave_line(uint32_t seat);
   void publish_revoked(uint32_t seat);
