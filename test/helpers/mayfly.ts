@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type RedisServer, startRedis } from './redis.js';
 
-export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+/** The project's folder, from wherever this file was built to. */
+export const root = (() => {
+  let folder = path.dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(path.join(folder, 'pnpm-workspace.yaml'))) folder = path.dirname(folder);
+  return folder;
+})();
 
 const READY_TIMEOUT_MS = 30_000;
 
@@ -122,8 +127,10 @@ export async function startMayfly(
   };
 }
 
-function start(file: string, env: Record<string, string>): Process {
-  const child = spawn(process.execPath, [path.join(root, file)], {
+/** Starts a program of ours with nothing but this environment. `under`: a command that runs it. */
+export function start(file: string, env: Record<string, string>, under: readonly string[] = []): Process {
+  const [command = '', ...words] = [...under, process.execPath, path.join(root, file)];
+  const child = spawn(command, words, {
     // A clean environment: what this machine happens to set must not reach the product.
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -143,7 +150,8 @@ function start(file: string, env: Record<string, string>): Process {
   };
 }
 
-async function ready(url: string, processes: readonly Process[]): Promise<void> {
+/** Resolves once the gateway is ready; throws, with what they said, when one of the processes has ended. */
+export async function ready(url: string, processes: readonly Process[]): Promise<void> {
   const deadlineMs = Date.now() + READY_TIMEOUT_MS;
   for (;;) {
     const answer = await fetch(`${url}/readyz`).catch(() => undefined);

@@ -12,7 +12,12 @@ export interface RedisServer {
   readonly socketPath: string;
   /** Loopback TCP port; 0 unless asked for. */
   readonly port: number;
+  /** Of the present process. */
   readonly pid: number;
+  /** Sends the signal and waits for the end; the data stays. */
+  end(signal: NodeJS.Signals): Promise<void>;
+  /** Starts the server again, over the same data. */
+  restart(): Promise<void>;
   /** Ends the server and deletes its data. Idempotent. */
   stop(): Promise<void>;
 }
@@ -20,48 +25,66 @@ export interface RedisServer {
 export interface RedisServerOptions {
   /** Also listens on a free loopback port. @defaultValue false */
   readonly tcp?: boolean;
-  /** Append-only file, fsync every second. @defaultValue false */
+  /** Append-only file. @defaultValue false */
   readonly aof?: boolean;
+  /** When the append-only file is on disk. @defaultValue 'everysec' */
+  readonly fsync?: 'always' | 'everysec';
   /** A socket path to reuse, for a server that comes back. @defaultValue a fresh one */
   readonly socketPath?: string;
+  /** Where its data is, which outlives it. @defaultValue a fresh folder, deleted with it */
+  readonly dataDir?: string;
+  /** A command that runs it. */
+  readonly under?: readonly string[];
 }
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 20_000;
 
-/** Starts a private Redis on its own unix socket, empty, with `noeviction`. */
+/** Starts a private Redis on its own unix socket, with `noeviction`. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), 'mf-redis-'));
   const socketPath = options.socketPath ?? join(directory, 's');
   const port = options.tcp === true ? await freePort() : 0;
-  const child = spawn(
-    'redis-server',
-    [
-      ...[
-        '--port',
-        String(port),
-        '--bind',
-        '127.0.0.1',
-        '--unixsocket',
-        socketPath,
-        '--unixsocketperm',
-        '700',
-      ],
-      ...['--dir', directory, '--save', '', '--appendonly', options.aof === true ? 'yes' : 'no'],
-      ...['--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'],
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  const stop = onlyOnce(async () => {
-    await end(child);
+  const words = [
+    ...(options.under ?? []),
+    ...['redis-server', '--port', String(port), '--bind', '127.0.0.1'],
+    ...['--unixsocket', socketPath, '--unixsocketperm', '700'],
+    ...['--dir', options.dataDir ?? directory, '--save', ''],
+    ...['--appendonly', options.aof === true ? 'yes' : 'no', '--appendfsync', options.fsync ?? 'everysec'],
+    ...['--maxmemory-policy', 'noeviction', '--daemonize', 'no'],
+  ];
+  let child = await startServer(words, socketPath).catch(async (error) => {
     await rm(directory, { recursive: true, force: true });
+    throw error;
   });
+  return {
+    url: `redis+unix://${socketPath}`,
+    socketPath,
+    port,
+    get pid() {
+      return child.pid as number;
+    },
+    end: (signal) => end(child, signal),
+    async restart() {
+      child = await startServer(words, socketPath);
+    },
+    stop: onlyOnce(async () => {
+      await end(child, 'SIGKILL');
+      await rm(directory, { recursive: true, force: true });
+    }),
+  };
+}
+
+/** Resolves with the server's process once it answers. */
+async function startServer(words: readonly string[], socketPath: string): Promise<ChildProcess> {
+  const [command = '', ...rest] = words;
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   try {
     await ready(child, socketPath);
+    return child;
   } catch (error) {
-    await stop();
+    await end(child, 'SIGKILL');
     throw error;
   }
-  return { url: `redis+unix://${socketPath}`, socketPath, port, pid: child.pid as number, stop };
 }
 
 async function ready(child: ChildProcess, socketPath: string): Promise<void> {
@@ -97,12 +120,12 @@ async function answersPing(socketPath: string): Promise<boolean> {
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const exited = once(child, 'exit');
   // A server that a test stopped with SIGSTOP has to go on to end.
   child.kill('SIGCONT');
-  child.kill('SIGKILL');
+  child.kill(signal);
   await exited;
 }
 
