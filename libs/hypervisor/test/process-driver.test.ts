@@ -26,7 +26,10 @@ const enter = (vm: DriverVm, deadlineUs = LIMIT_US) =>
 function delayFirstRevocation(): void {
   const { pack } = CellMessageWriter.prototype;
   let first: number | undefined;
-  const spy = vi.spyOn(CellMessageWriter.prototype, 'pack').mockImplementation(function (this: CellMessageWriter, fields) {
+  const spy = vi.spyOn(CellMessageWriter.prototype, 'pack').mockImplementation(function (
+    this: CellMessageWriter,
+    fields,
+  ) {
     if (fields.kind !== CellMessage.Revoke) return pack.call(this, fields);
     const { seat = 0 } = fields;
     if (first !== undefined) return pack.call(this, { ...fields, seat: first });
