@@ -66,6 +66,19 @@ const GATEWAY_ERRORS = {
     problem: 'conflict',
     title: 'What is there stands against it',
   },
+  MAYFLY_ERR_GATEWAY_IDEMPOTENT_RUNNING: {
+    ...caller,
+    status: 409,
+    retryable: true,
+    problem: 'idempotent-request-running',
+    title: 'The request of this Idempotency-Key has not ended',
+  },
+  MAYFLY_ERR_GATEWAY_IDEMPOTENCY_KEY_REUSED: {
+    ...caller,
+    status: 422,
+    problem: 'idempotency-key-reused',
+    title: 'This Idempotency-Key came with another request',
+  },
   MAYFLY_ERR_GATEWAY_NOT_ENDED: {
     ...caller,
     status: 409,

@@ -17,6 +17,9 @@ export const LIMITS = {
   defaultTimeoutMs: 5_000,
   /** What a sync caller waits at most beyond the guest's own time: queue, start, result. */
   queueWaitMs: 30_000,
+  idempotencyKeyLength: 255,
+  /** How long an `Idempotency-Key` is remembered. */
+  idempotencyMs: 24 * 3_600_000,
   /** Longest `Prefer: wait` that is kept to. */
   preferWaitMs: 60_000,
   /** Guest memory in total: the layout of guest-abi 1 ends at 1 GiB. */

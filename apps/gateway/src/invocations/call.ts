@@ -16,6 +16,8 @@ export type GivenToGuest = Pick<InvocationItem, 'env' | 'secrets'>;
 
 /** One validated invocation, ready to be queued. */
 export interface Call {
+  /** Absent: it gets one when it is queued. */
+  readonly invocationId?: string;
   readonly ref: FunctionRef;
   /** That chose the version; absent: none did. */
   readonly alias?: AliasRef | undefined;

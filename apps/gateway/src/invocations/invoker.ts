@@ -81,7 +81,7 @@ export class Invoker {
     const { admission, waiters, lanes, queueWaitMs } = this.#deps;
     this.#decide(call, 'sync', () => admission.enter(tenant));
     const acceptedAtMs = preciseNowMs();
-    const invocationId = newInvocationId(acceptedAtMs);
+    const invocationId = call.invocationId ?? newInvocationId(acceptedAtMs);
     const waitMs = queueWaitMs + call.timeoutMs;
     const waiter = waiters.open({ tenant, invocationId, waitMs });
     const ticket = lanes.submit(call.ref, {
@@ -125,7 +125,7 @@ export class Invoker {
     const { admission, store, producer } = this.#deps;
     this.#decide(call, 'async', () => admission.checkQueue('async'));
     const acceptedAtMs = preciseNowMs();
-    const invocationId = newInvocationId(acceptedAtMs);
+    const invocationId = call.invocationId ?? newInvocationId(acceptedAtMs);
     const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
     // One connection keeps the order: the record is there before a worker can end the call.
     const written = store.writeAccepted(call.ref.tenant, accepted);

@@ -1,5 +1,6 @@
 import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
+import { readOnce } from '../../idempotency/read-once.js';
 import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
 import { qualifierOf, readEnvelope } from '../../invocations/envelope.js';
 import { givenToGuest } from '../../invocations/given-to-guest.js';
@@ -39,6 +40,10 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
       const timeoutMs = timeoutOf(resolved, quotas, body.timeoutMs, '/timeoutMs');
       checkMemory(resolved, quotas);
       const preferences = readPreferences(headers);
+      const once = readOnce(request, {
+        ...{ route: '/invoke', name, qualifier: qualifierOf(body), settings: resolved.settings },
+        payload: () => [JSON.stringify(body)],
+      });
       // A body without a length (chunked) is measured when its arguments are.
       const bodyBytes = Number(headers['content-length'] ?? Number.POSITIVE_INFINITY);
       const prepared = await inputOfArguments(args, bodyBytes, {
@@ -63,6 +68,7 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
             trace: request.trace,
           },
           preferences,
+          once,
         },
       );
     },

@@ -1,6 +1,7 @@
 import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { readOnce } from '../../idempotency/read-once.js';
 import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
 import { givenToGuest } from '../../invocations/given-to-guest.js';
 import { inputOfBody } from '../../invocations/input.js';
@@ -71,6 +72,10 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       const body = request.body ?? NO_BYTES;
       checkRawBody(rawCall, body, version.manifest);
       const preferences = readPreferences(request.headers);
+      const once = readOnce(request, {
+        ...{ route: '/invoke/{target}', name, qualifier: target, settings: resolved.settings },
+        payload: () => [body, query.entrypoint, query.timeoutMs],
+      });
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: preferences.respondAsync });
       const giving = givenToGuest(services.secretGrants, tenant, resolved.settings);
       const given = giving instanceof Promise ? await giving : giving;
@@ -90,6 +95,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
             trace: request.trace,
           },
           preferences,
+          once,
         },
       );
     },

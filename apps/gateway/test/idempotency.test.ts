@@ -1,0 +1,243 @@
+import type { InvocationItem } from '@mayfly/contracts';
+import { keys } from '@mayfly/contracts';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
+import type { Claim } from '../src/idempotency/claims.js';
+import { echo, ScriptedWorker } from './support/scripted-worker.js';
+import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
+
+let redis: RedisServer;
+let worker: ScriptedWorker;
+let client: Redis;
+/** Invocations that a worker ran. */
+let ran: string[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+  client = new Redis({ path: redis.socketPath });
+  worker = await new ScriptedWorker(echo, { redisPath: redis.socketPath, concurrency: 16 }).ready();
+});
+afterAll(async () => {
+  await worker.close();
+  client.disconnect();
+  await redis.stop();
+});
+
+async function gatewayWithEcho(): Promise<TestGateway> {
+  ran = [];
+  worker.script = (item, job) => {
+    ran.push(item.invocationId);
+    return echo(item, job);
+  };
+  await client.flushall();
+  await worker.beat();
+  const gateway = await startGateway({ redis });
+  expect((await gateway.upload('echo', ECHO_MANIFEST)).ok).toBe(true);
+  return gateway;
+}
+
+/** Calls wait until it is opened. */
+function gate() {
+  let open: () => void = () => undefined;
+  let take: (item: InvocationItem) => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const taken = new Promise<InvocationItem>((resolve) => {
+    take = resolve;
+  });
+  worker.script = async (item, job) => {
+    ran.push(item.invocationId);
+    take(item);
+    await opened;
+    return echo(item, job) as object;
+  };
+  onTestFinished(() => open());
+  return { open, taken };
+}
+
+const CALL = { function: 'echo', entrypoint: 'echo-int', args: [3] };
+const KEY = { 'idempotency-key': 'order-17' };
+
+async function claims(): Promise<[key: string, claim: Claim][]> {
+  const found = await client.keys(keys.idempotency('default', '*'));
+  return Promise.all(found.map(async (key) => [key, JSON.parse((await client.get(key)) ?? '')]));
+}
+
+describe('Idempotency-Key', () => {
+  it('answers a request that comes again with what the first one was answered, and runs nothing', async () => {
+    const gateway = await gatewayWithEcho();
+    const first = await gateway.invoke(CALL, KEY);
+    const again = await gateway.invoke(CALL, { 'idempotency-key': '"order-17"' });
+    expect([again.status, await again.text()]).toEqual([200, await first.text()]);
+    expect(first.headers.get('idempotency-replayed')).toBeNull();
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect(ran).toHaveLength(1);
+  });
+
+  it('answers the same on another gateway', async () => {
+    const gateway = await gatewayWithEcho();
+    const other = await startGateway({ redis });
+    const first = await gateway.invoke(CALL, KEY);
+    const again = await other.invoke(CALL, KEY);
+    expect(await again.text()).toBe(await first.text());
+    expect(ran).toHaveLength(1);
+  });
+
+  it('answers a raw call with its bytes again', async () => {
+    const gateway = await gatewayWithEcho();
+    const call = () =>
+      gateway.fetch('/invoke/echo?entrypoint=Svg', { method: 'POST', body: '<svg/>', headers: KEY });
+    await call();
+    const again = await call();
+    expect([again.status, await again.text()]).toEqual([200, '<svg/>']);
+    expect(again.headers.get('content-type')).toBe('image/svg+xml; charset=utf-8');
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect(ran).toHaveLength(1);
+  });
+
+  it('answers what was accepted with the same invocation, and with its result when asked to wait', async () => {
+    const gateway = await gatewayWithEcho();
+    const { open, taken } = gate();
+    const headers = { ...KEY, prefer: 'respond-async' };
+    const first = await gateway.invoke(CALL, headers);
+    await taken;
+    const again = await gateway.invoke(CALL, headers);
+    expect([again.status, again.headers.get('location')]).toEqual([202, first.headers.get('location')]);
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    open();
+    const waited = await gateway.invoke(CALL, { ...KEY, prefer: 'respond-async, wait=20' });
+    expect([waited.status, (await waited.json()).result]).toEqual([200, { type: 'int', value: 3 }]);
+    const later = await gateway.invoke(CALL, headers);
+    expect([later.status, (await later.json()).state]).toEqual([202, 'succeeded']);
+    expect(ran).toHaveLength(1);
+  });
+
+  it('refuses one that comes while the first runs, with its place, or joins it when asked to wait', async () => {
+    const gateway = await gatewayWithEcho();
+    const { open, taken } = gate();
+    const first = gateway.invoke(CALL, KEY);
+    const { invocationId } = await taken;
+    const refused = await gateway.invoke(CALL, KEY);
+    expect([refused.status, (await refused.json()).code]).toEqual([409, 'idempotent-request-running']);
+    expect(refused.headers.get('location')).toBe(`/v1/invocations/${invocationId}`);
+    const joined = gateway.invoke(CALL, { ...KEY, prefer: 'wait=20' });
+    await expect.poll(() => gateway.services.ends.size).toBe(1);
+    open();
+    const [one, two] = await Promise.all([first, joined]);
+    expect([two.status, await two.text()]).toEqual([200, await one.text()]);
+    expect(two.headers.get('preference-applied')).toBe('wait=20');
+    expect(ran).toEqual([invocationId]);
+  });
+
+  it('lets one of many through that come at once', async () => {
+    const gateway = await gatewayWithEcho();
+    const other = await startGateway({ redis });
+    const headers = { ...KEY, prefer: 'wait=20' };
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => (index % 2 ? gateway : other).invoke(CALL, headers)),
+    );
+    const texts = new Set(await Promise.all(answers.map((answer) => answer.text())));
+    expect([texts.size, ran.length]).toEqual([1, 1]);
+  });
+
+  it.each([
+    ['body', { ...CALL, args: [4] }, {}],
+    ['timeout', { ...CALL, timeoutMs: 7 }, {}],
+  ])('refuses another %s under the same key', async (_what, call, headers) => {
+    const gateway = await gatewayWithEcho();
+    await gateway.invoke(CALL, KEY);
+    const response = await gateway.invoke(call, { ...KEY, ...headers });
+    expect([response.status, (await response.json()).code]).toEqual([422, 'idempotency-key-reused']);
+    expect(ran).toHaveLength(1);
+  });
+
+  it('is another one for another function, version, route or tenant key', async () => {
+    const gateway = await gatewayWithEcho();
+    expect((await gateway.upload('other', ECHO_MANIFEST)).ok).toBe(true);
+    await gateway.invoke(CALL, KEY);
+    await gateway.invoke({ ...CALL, function: 'other' }, KEY);
+    await gateway.invoke({ ...CALL, version: 1 }, KEY);
+    await gateway.fetch('/invoke/echo', { method: 'POST', body: 'x', headers: KEY });
+    await gateway.invoke(CALL, { 'idempotency-key': 'order-18' });
+    expect(ran).toHaveLength(5);
+  });
+
+  it('keeps what the guest did, also its faults', async () => {
+    const gateway = await gatewayWithEcho();
+    worker.script = () => ({ outcome: 'aborted', detail: { message: 'no' } });
+    const first = await gateway.invoke(CALL, KEY);
+    worker.script = echo;
+    const again = await gateway.invoke(CALL, KEY);
+    expect([again.status, await again.text()]).toEqual([502, await first.text()]);
+  });
+
+  it.each(['host-fault', 'canceled'] as const)('runs anew what ended as %s', async (outcome) => {
+    const gateway = await gatewayWithEcho();
+    worker.script = () => ({ outcome, detail: { message: 'gone' } });
+    const first = await gateway.invoke(CALL, KEY);
+    worker.script = echo;
+    const again = await gateway.invoke(CALL, KEY);
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, null]);
+    expect(again.headers.get('invocation-id')).not.toBe(first.headers.get('invocation-id'));
+    const third = await gateway.invoke(CALL, KEY);
+    expect(await third.text()).toBe(await again.text());
+  });
+
+  it('is free again after a refusal', async () => {
+    const gateway = await gatewayWithEcho();
+    const busy = await startGateway({ redis, env: { MAYFLY_GATEWAY_MAX_IN_FLIGHT: '1' } });
+    const { open, taken } = gate();
+    const running = busy.invoke(CALL);
+    await taken;
+    expect((await busy.invoke(CALL, KEY)).status).toBe(503);
+    expect(await claims()).toEqual([]);
+    open();
+    await running;
+    expect((await gateway.invoke(CALL, KEY)).status).toBe(200);
+  });
+
+  it('is taken over once its gateway must have died before the call was queued', async () => {
+    const gateway = await gatewayWithEcho();
+    await gateway.invoke(CALL, KEY);
+    const [[key, claim] = ['', undefined]] = await claims();
+    const dead = { ...claim, id: `inv_${'0'.repeat(32)}`, untilMs: Date.now() + 60_000 };
+    await client.set(key, JSON.stringify(dead), 'PX', 60_000);
+    expect((await gateway.invoke(CALL, KEY)).status).toBe(409);
+    await client.set(key, JSON.stringify({ ...dead, untilMs: Date.now() - 1 }), 'PX', 60_000);
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => gateway.invoke(CALL, { ...KEY, prefer: 'wait=20' })),
+    );
+    expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200, 200, 200]);
+    expect(ran).toHaveLength(2);
+  });
+
+  it('is forgotten within a day, and costs Redis one key', async () => {
+    const gateway = await gatewayWithEcho();
+    await gateway.invoke(CALL, KEY);
+    const [[key] = ['']] = await claims();
+    const lifeMs = await client.pttl(key);
+    expect(lifeMs).toBeGreaterThan(86_000_000);
+    expect(lifeMs).toBeLessThanOrEqual(86_400_000);
+    expect(await claims()).toHaveLength(1);
+  });
+
+  it.each(['', '""', 'x'.repeat(256), 'tab\there'])('refuses %j as a key', async (key) => {
+    const gateway = await gatewayWithEcho();
+    const response = await gateway.invoke(CALL, { 'idempotency-key': key });
+    expect(response.status).toBe(400);
+    expect((await response.json()).errors[0]?.pointer).toBe('#idempotency-key');
+    expect(await claims()).toEqual([]);
+  });
+
+  it('is required where the settings of the function say so', async () => {
+    const gateway = await gatewayWithEcho();
+    const settings = JSON.stringify({ requireIdempotencyKey: true });
+    await client.hset(keys.function('default', 'echo'), 'settings', settings);
+    gateway.services.cache.clear();
+    const response = await gateway.invoke(CALL);
+    expect([response.status, (await response.json()).errors[0]?.pointer]).toEqual([400, '#idempotency-key']);
+    expect((await gateway.invoke(CALL, KEY)).status).toBe(200);
+  });
+});
