@@ -16,6 +16,32 @@ const PENDING: readonly [name: string, code: string, exit: Partial<DriverExit>][
     `movl $200, %edx\nleaq ${PLACE.input}, %rsi\nmovl $4, %ecx\nrep outsb`,
     { kind: 'io-out', port: 200 },
   ],
+  // Bytes around a string OUT that make it look like a plain one.
+  [
+    'a string OUT with more to come behind the byte of a plain one',
+    `movl $200, %edx\nleaq ${PLACE.input}, %rsi\nmovl $4, %ecx\njmp 9f\n.byte 0xee\n9: rep outsb`,
+    { kind: 'io-out', port: 200 },
+  ],
+  [
+    'a string OUT that could be the port of a plain one',
+    `movl $0x6e, %edx\nleaq ${PLACE.input}, %rsi\njmp 9f\n.byte 0xe6\n9: outsb`,
+    { kind: 'io-out', port: 0x6e },
+  ],
+  [
+    'a string OUT before a plain one',
+    `movl $200, %edx\nleaq ${PLACE.input}, %rsi\noutsb\noutb %al, %dx`,
+    { kind: 'io-out', port: 200 },
+  ],
+  [
+    'a string OUT with more to come, behind many prefixes and the byte of a plain one',
+    `movl $200, %edx\nleaq ${PLACE.input}, %rsi\nmovl $4, %ecx\njmp 9f\n.byte 0xef\n9: .byte 0x2e, 0x3e, 0x66, 0x67, 0xf3, 0x4f, 0x6f`,
+    { kind: 'io-out', port: 200 },
+  ],
+  [
+    'a string OUT with more to come that the guest wrote over the byte of a plain one',
+    `movl $200, %edx\nleaq ${PLACE.input}, %rsi\nmovl $4, %ecx\nmovb $0xee, 8f(%rip)\nmovw $0x6ef3, 9f(%rip)\njmp 9f\n8: nop\n9: nop\nnop`,
+    { kind: 'io-out', port: 200 },
+  ],
   ['a string IN', `movl $0x60, %edx\nleaq ${PLACE.report}, %rdi\ninsb`, { kind: 'io-in', port: 0x60 }],
   [
     'a string IN with more to come',

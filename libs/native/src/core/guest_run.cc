@@ -21,6 +21,20 @@ constexpr uint32_t kAlignmentCheck = 17;
 constexpr uint64_t kFaultPresent = 1 << 0;
 constexpr uint64_t kFaultFetch = 1 << 4;
 
+constexpr bool is_string_out(uint8_t opcode) noexcept { return opcode == 0x6e || opcode == 0x6f; }
+constexpr bool is_out_immediate(uint8_t opcode) noexcept { return opcode == 0xe6 || opcode == 0xe7; }
+constexpr bool is_out_dx(uint8_t opcode) noexcept { return opcode == 0xee || opcode == 0xef; }
+/** Legacy and REX prefixes, those that mean nothing to an OUT, too. */
+constexpr bool is_prefix(uint8_t byte) noexcept {
+  switch (byte) {
+    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+    case 0xf0: case 0xf2: case 0xf3:
+      return true;
+    default:
+      return (byte & 0xf0) == 0x40;
+  }
+}
+
 /** Publishes the vCPU to the thread's signal handler for the length of a run. */
 class KickFlagScope {
  public:
@@ -104,10 +118,13 @@ GuestRun::Next GuestRun::handle(const ExitInfo& exit) {
   if (!supervisor && exit.kind == BackendExit::IoOut && exit.privilege_level != 3) return handle_exception(exit);
   answer_.registers = parts_.shell.vm().registers();
   switch (exit.kind) {
-    case BackendExit::IoOut:
-      // A string OUT is only half done: what is loaded over it would be stepped on when KVM goes on with it.
-      access_pending_ = true;
-      return handle_out(exit);
+    case BackendExit::IoOut: {
+      const uint64_t rip = answer_.registers.rip;
+      const Next next = handle_out(exit);
+      // Half done: what is loaded over a string OUT would be stepped on when KVM goes on with it.
+      access_pending_ = next == Next::Settle && !is_plain_out(rip, exit.port);
+      return next;
+    }
     case BackendExit::IoIn:
       answer_.exit = ExitKind::IoIn;
       answer_.number = exit.port;
@@ -255,7 +272,6 @@ GuestRun::Next GuestRun::settle_halt(const GeneralRegisters& registers, uint64_t
   answer_.exit = ExitKind::Halt;
   answer_.registers = registers;
   answer_.registers.rip = site;
-  access_pending_ = false;  // the site's plain OUT
   return Next::Settle;
 }
 
@@ -265,15 +281,39 @@ GuestRun::Next GuestRun::settle_unknown(const char* reason) {
   return Next::Settle;
 }
 
-bool GuestRun::byte_is(uint64_t address, uint8_t value) const noexcept {
+std::optional<uint8_t> GuestRun::byte_at(uint64_t address) const noexcept {
   const GuestMemory& memory = parts_.memory;
   // SAFETY: `contains` bounds the address by guest memory before the byte is read.
-  if (memory.plan().contains(address, 1)) return memory.data()[address] == value;
+  if (memory.plan().contains(address, 1)) return memory.data()[address];
   // A guest that was built for ring 0 has other addresses there than physical ones.
-  if (memory.plan().ring0() || !memory.is_backed(address, 1)) return false;
+  if (memory.plan().ring0() || !memory.is_backed(address, 1)) return std::nullopt;
   uint8_t byte = 0;
   memory.read_physical(address, {&byte, 1});
-  return byte == value;
+  return byte;
+}
+
+bool GuestRun::byte_is(uint64_t address, uint8_t value) const noexcept { return byte_at(address) == value; }
+
+// An OUT leaves RIP behind it or at it, by kind of KVM; a string OUT behind it or, with more to come, at its first
+// prefix. So the bytes before RIP must not be the end of a string OUT, nor those at RIP the beginning of one, and the
+// place where this host's RIP stands must show a plain one. A guest's bytes are as it executed them: it stands still, and
+// its addresses below the end of its memory are physical.
+bool GuestRun::is_plain_out(uint64_t rip, uint16_t port) const noexcept {
+  // There a call may be entered without the trampoline, at the very OUT that KVM has yet to step over.
+  if (parts_.memory.plan().supervisor()) return false;
+  const auto last = byte_at(rip - 1);
+  if (!last || is_string_out(*last)) return false;
+  uint64_t opcode_at = rip;
+  auto opcode = byte_at(opcode_at);
+  while (opcode && is_prefix(*opcode)) {
+    if (++opcode_at - rip == kMaxInstructionBytes) return false;
+    opcode = byte_at(opcode_at);
+  }
+  if (!opcode || is_string_out(*opcode)) return false;
+  if (parts_.out_rip == OutRip::AtInstruction) return is_out_immediate(*opcode) || is_out_dx(*opcode);
+  if (is_out_dx(*last)) return true;
+  const auto before = byte_at(rip - 2);
+  return before && is_out_immediate(*before) && *last == port;
 }
 
 bool GuestRun::is_patched_halt(const ExitInfo& exit, uint64_t* site) const noexcept {

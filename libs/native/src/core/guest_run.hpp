@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "blocks.hpp"
 #include "deadline_timer.hpp"
@@ -50,7 +51,7 @@ class GuestRun {
 
   /** The guest stands at an OUT, from which a run without an entry goes on. */
   bool resumable() const noexcept { return resumable_; }
-  /** The guest stands in an OUT, IN or MMIO access, which has to be completed before memory and registers are set. */
+  /** The guest stands in a string OUT, an IN or an MMIO access, which has to be completed before memory and registers are set. */
   bool access_pending() const noexcept { return access_pending_; }
   /** The guest stands at an instruction that touches an `untouched` range, and has not executed it. */
   bool touched() const noexcept { return touched_; }
@@ -66,7 +67,10 @@ class GuestRun {
   Next handle_in_ring0(ExceptionFrame frame, uint64_t fault_address, GeneralRegisters registers);
   Next settle_halt(const GeneralRegisters& registers, uint64_t site);
   Next settle_unknown(const char* reason);
+  std::optional<uint8_t> byte_at(uint64_t address) const noexcept;
   bool byte_is(uint64_t address, uint8_t value) const noexcept;
+  /** Whether the OUT at which the guest stands is surely no string OUT. In doubt it is not. */
+  bool is_plain_out(uint64_t rip, uint16_t port) const noexcept;
   bool is_patched_halt(const ExitInfo& exit, uint64_t* site) const noexcept;
   void patch_halt(uint64_t site);
 

@@ -522,9 +522,13 @@ VmBody Vm::release() noexcept {
   interrupt_->drop();
   const bool ready = body_.shell != nullptr && body_.memory->base() != nullptr;
   // In ring 0 a guest has more state than the check of a kept VM compares.
-  if (ready && !failed_ && !access_pending_ && !state_set_ && !plan_->supervisor() &&
-      body_.memory->regions() == body_.memory->base()->vcpu().regions)
+  const bool recyclable = ready && !failed_ && !access_pending_ && !state_set_ && !plan_->supervisor() &&
+                          body_.memory->regions() == body_.memory->base()->vcpu().regions;
+  // A body that was recycled before says that it is until here.
+  if (recyclable)
     body_.recyclable_on = slot_->index();
+  else
+    body_.recyclable_on.reset();
   // Whole: a VM that is abandoned after its close has nothing to keep.
   return std::exchange(body_, {});
 }

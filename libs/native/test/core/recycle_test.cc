@@ -21,6 +21,21 @@ GUEST(report,
 GUEST(spin_here, "1: jmp 1b")
 GUEST(read_port, "in $0x60, %al; hlt")
 
+// RDI chooses what is left half done; 0: counts in memory, halts.
+GUEST(half_done,
+      "mov $0x200000, %ebx; mov %rbx, %rsi; mov $200, %edx; mov $4, %ecx;"
+      "cmp $1, %edi; je 1f; cmp $2, %edi; je 2f; cmp $3, %edi; je 3f; cmp $4, %edi; je 4f; cmp $5, %edi; je 5f;"
+      "cmp $6, %edi; je 6f; cmp $7, %edi; je 7f; cmp $8, %edi; je 8f; cmp $9, %edi; je 9f;"
+      "incq (%rbx); xor %esi, %esi; mov $0x1234, %ecx; hlt;"
+      "1: outsb; hlt; 2: rep outsb; hlt; 3: rep outsl; hlt;"
+      "4: mov %rbx, %rdi; insb; hlt; 5: mov %rbx, %rdi; rep insb; hlt;"
+      ".byte 0xee; 6: rep outsb; hlt; 7: outsb; out %al, %dx; hlt;"
+      ".byte 0xe6; 8: mov $0x6e, %edx; jmp 1f; .byte 0xe6; 1: outsb; hlt;"
+      "jmp 1f; .byte 0xef; 9: mov $200, %edx; jmp 1f; .byte 0xef; 1: .byte 0x2e, 0x3e, 0x66, 0x67, 0xf3, 0x4f, 0x6f; hlt")
+// RDI 0: halts; else: leaves a string OUT half done whose RIP is that of a patched hlt.
+GUEST(behind_halt,
+      "mov $0x200000, %esi; mov $200, %edx; mov $4, %ecx; test %edi, %edi; jnz 1f; hlt; 1: rep outsb; hlt")
+
 namespace {
 
 const EngineOptions kKeepTwo{.recycled_vms = 2};
@@ -98,6 +113,43 @@ TEST("a guest that was killed is recycled, with nothing of it pending") {
     vm = client.create_vm(snapshot);
   }
   CHECK_EQ(client.engine().recycled().reused, 20u);
+}
+
+TEST("a guest that was closed in the middle of a string OUT or IN leaves its VM clean, or leaves none") {
+  SyncClient client(kKeepTwo);
+  auto [first, snapshot] = image_of(client, half_done());
+  client.close(*first);
+  for (const uint64_t way : {1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+    auto vm = client.create_vm(snapshot);
+    const auto reused = client.engine().recycled().reused;
+    const bool reads = way == 4 || way == 5;
+    CHECK(enter(client, *vm, entry_with(way)).exit == (reads ? ExitKind::IoIn : ExitKind::IoOut));
+    client.close(*vm);
+    auto next = client.create_vm(snapshot);
+    CHECK_EQ(client.engine().recycled().reused, reused);
+    CHECK(enter(client, *next, entry_with(0)).exit == ExitKind::Halt);
+    CHECK_EQ(next->answer().registers.rcx, 0x1234u);
+    CHECK_EQ(next->answer().registers.rsi, 0u);
+    CHECK_EQ(next->answer().registers.rdi, 0u);
+    CHECK_EQ(read_u64(*next, kData), 1u);
+    client.close(*next);
+  }
+  CHECK_EQ(client.engine().recycled().unclean, 0u);
+}
+
+TEST("a string OUT behind the patched site of a hlt is no halt that leaves something half done") {
+  SyncClient client(kKeepTwo);
+  auto vm = make_vm(client, behind_halt());
+  CHECK(enter(client, *vm, entry_with(0)).exit == ExitKind::Halt);
+  const auto snapshot = client.snapshot(*vm);
+  for (int round = 0; round < 3; round++) {
+    enter(client, *vm, entry_with(1), true);
+    const Answer& answer = enter(client, *vm, entry_with(0), true);
+    CHECK(answer.exit == ExitKind::Halt);
+    CHECK_EQ(answer.registers.rcx, 4u);
+    CHECK_EQ(answer.registers.rsi, kData);
+    CHECK_EQ(client.compare(*vm), 0u);
+  }
 }
 
 TEST("a VM that was closed and is still held has nothing to keep when its engine ends") {
