@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { AuditLog } from './audit/audit-log.js';
 import type { GatewayConfig } from './config.js';
 import { Admission } from './dispatch/admission.js';
+import { CancelDesk } from './dispatch/cancel-desk.js';
 import { Hosts } from './dispatch/hosts.js';
 import { JobProducer } from './dispatch/job-producer.js';
 import { Placement } from './dispatch/placement.js';
@@ -17,6 +18,7 @@ import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
 import { SyncLanes } from './dispatch/sync-lanes.js';
 import { Waiters } from './dispatch/waiters.js';
 import { problemWord } from './errors.js';
+import { Canceler } from './invocations/canceler.js';
 import { EndWatch } from './invocations/end-watch.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
@@ -33,6 +35,7 @@ import { getRoutes } from './routes/functions/get.js';
 import { listRoute } from './routes/functions/list.js';
 import { removeRoutes } from './routes/functions/remove.js';
 import { uploadRoute } from './routes/functions/upload.js';
+import { cancelRoute } from './routes/invocations/cancel.js';
 import { getRoute } from './routes/invocations/get.js';
 import { listInvocationsRoute } from './routes/invocations/list.js';
 import { logsRoute } from './routes/invocations/logs.js';
@@ -112,11 +115,14 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ...{ producer, admission },
     workersAlive: () => redis.commands.zcount(keys.workers, Date.now() - WORKER_ALIVE_MS, '+inf'),
   });
+  const desk = new CancelDesk({ redis: redis.commands, gatewayId: config.gatewayId });
+  const canceler = new Canceler({ store, waiters, desk });
   const invoker = new Invoker({
     store,
     producer,
     lanes: new SyncLanes((ref, items) => producer.addSync(ref, items)),
     waiters,
+    canceler,
     admission,
     placement: new Placement(hosts, directory),
     blobs,
@@ -130,6 +136,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
+    canceler,
     ...{ policies: directory, directory, audit, secrets, secretGrants },
     redis: redis.commands,
   };
@@ -147,6 +154,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     await listenOnRedis({
       ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
       ...{ directory, secretGrants },
+      ...{ desk, canceler },
       collect: (token) => invoker.collect(token),
     });
     const app = await buildRoutes(services, telemetry);
@@ -203,6 +211,7 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     listInvocationsRoute(scope, services);
     purgeRoute(scope, services);
     secretRoutes(scope, services);
+    cancelRoute(scope, services);
     envelopeRoute(scope, services);
     await scope.register(async (raw) => rawRoute(raw, services));
     await scope.register(async (upload) => uploadRoute(upload, services));

@@ -162,6 +162,12 @@ const GATEWAY_ERRORS = {
     problem: 'no-secrets',
     title: 'The platform has no key to keep secrets with',
   },
+  MAYFLY_ERR_GATEWAY_CANCEL_UNCONFIRMED: {
+    ...host,
+    status: 503,
+    problem: 'cancel-unconfirmed',
+    title: 'It is not known that the call has stopped',
+  },
   MAYFLY_ERR_GATEWAY_NO_HOST: {
     ...host,
     status: 503,
@@ -208,6 +214,11 @@ export function invalidRequest(...errors: readonly RequestFault[]) {
 /** 404 for what the caller named and the tenant does not have. */
 export function notFound(what: string) {
   return gatewayError('MAYFLY_ERR_GATEWAY_NOT_FOUND', `there is no ${what}`);
+}
+
+/** 409: what is there stands against it. */
+export function conflict(detail: string, details: Record<string, unknown> = {}) {
+  return gatewayError('MAYFLY_ERR_GATEWAY_CONFLICT', detail, { details });
 }
 
 /** 413 that names the limit. */

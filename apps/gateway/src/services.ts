@@ -5,6 +5,7 @@ import type { AuditLog } from './audit/audit-log.js';
 import type { GatewayConfig } from './config.js';
 import type { Hosts } from './dispatch/hosts.js';
 import type { JobProducer } from './dispatch/job-producer.js';
+import type { Canceler } from './invocations/canceler.js';
 import type { EndWatch } from './invocations/end-watch.js';
 import type { InvocationStore } from './invocations/invocation-store.js';
 import type { Invoker } from './invocations/invoker.js';
@@ -31,6 +32,7 @@ export interface Services {
   readonly producer: JobProducer;
   readonly invoker: Invoker;
   readonly ends: EndWatch;
+  readonly canceler: Canceler;
   readonly hosts: Hosts;
   readonly policies: TenantPolicies;
   /** Tenants and keys, in memory. */

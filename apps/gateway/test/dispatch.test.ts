@@ -213,8 +213,10 @@ describe('a reader that is early', () => {
 });
 
 describe('a caller that goes away', () => {
-  it('leaves nothing open, and its call on record', async () => {
+  it('leaves nothing open, and its call on record, where the function goes on without it', async () => {
     const gateway = await startWithEcho();
+    const settings = JSON.stringify({ onDisconnect: 'detach' });
+    await client(gateway).hset(keys.function('default', 'echo'), 'settings', settings);
     let release = () => {};
     const released = new Promise<void>((resolve) => {
       release = resolve;
@@ -232,6 +234,25 @@ describe('a caller that goes away', () => {
     await expect.poll(() => gateway.services.invoker.waiting).toBe(0);
     const id = worker.jobs[0]?.items[0]?.invocationId;
     expect((await gateway.fetch(`/v1/invocations/${id}/result`)).status).toBe(200);
+  });
+
+  it('cancels its call, whether a worker runs it or none has taken it', async () => {
+    const gateway = await startWithEcho();
+    for (const isRunning of [true, false]) {
+      const worker = isRunning ? await gateway.startWorker(silence) : undefined;
+      const abort = new AbortController();
+      const call = gateway.fetch('/invoke/echo', { method: 'POST', body: 'x', signal: abort.signal });
+      await expect.poll(() => gateway.services.invoker.waiting).toBe(1);
+      if (worker) await expect.poll(() => worker.jobs.length).toBe(1);
+      abort.abort();
+      await expect(call).rejects.toThrow();
+      await expect.poll(() => gateway.services.invoker.waiting).toBe(0);
+      await worker?.close();
+    }
+    const ends = await client(gateway).keys('mf:s:end:default:*');
+    const records = await Promise.all(ends.map((key) => client(gateway).get(key)));
+    const outcomes = records.map((json) => JSON.parse(json ?? '{}').outcome).filter(Boolean);
+    expect(outcomes).toEqual(['canceled', 'canceled']);
   });
 });
 

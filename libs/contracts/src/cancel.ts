@@ -11,10 +11,10 @@ export interface CancelOrder {
 }
 
 /**
- * What a process says to an order. `none`: it does not hold the call, and will not begin it. `waiting`: a caller waits
- * for the call here. `ended`: it held the call; its guest has stopped, and an end is on record.
+ * What a process says to an order. `none`: it does not hold the call, and will not begin it. `ended`: it held the call,
+ * or a caller waited for it here; no guest of it runs any more, and its end is on record or on its way there.
  */
-export const CANCEL_FINDINGS = ['none', 'waiting', 'ended'] as const;
+export const CANCEL_FINDINGS = ['none', 'ended'] as const;
 export type CancelFinding = (typeof CANCEL_FINDINGS)[number];
 
 export interface CancelReport {

@@ -1,8 +1,10 @@
 import { channels } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
+import type { Canceler } from '../invocations/canceler.js';
 import type { FunctionCache } from '../registry/function-cache.js';
 import type { SecretGrants } from '../secrets/secret-grants.js';
 import type { TenantDirectory } from '../tenants/tenant-directory.js';
+import type { CancelDesk } from './cancel-desk.js';
 import type { Waiters } from './waiters.js';
 
 export interface ReplyChannelDeps {
@@ -13,6 +15,8 @@ export interface ReplyChannelDeps {
   readonly cache: FunctionCache;
   readonly directory: TenantDirectory;
   readonly secretGrants: SecretGrants;
+  readonly desk: CancelDesk;
+  readonly canceler: Pick<Canceler, 'obey'>;
   /** Reads the record of an open call and ends the call with it, when there is one. */
   readonly collect: (token: string) => Promise<void>;
 }
@@ -24,7 +28,7 @@ export interface ReplyChannelDeps {
  * the cache is emptied.
  */
 export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
-  const { subscriber, gatewayId, waiters, cache, directory, secretGrants, collect } = deps;
+  const { subscriber, gatewayId, waiters, cache, directory, secretGrants, desk, canceler, collect } = deps;
   const replies = channels.reply(gatewayId);
   subscriber.on('message', (channel, message) => {
     const [first = '', second = ''] = message.split(' ');
@@ -32,8 +36,9 @@ export async function listenOnRedis(deps: ReplyChannelDeps): Promise<void> {
     else if (channel === channels.tenants) directory.refresh().catch(() => undefined);
     else if (channel === channels.secrets) secretGrants.forget(first);
     else if (channel === channels.registry) cache.forget(first, second);
+    else if (desk.channels.includes(channel)) desk.heard(channel, message, (order) => canceler.obey(order));
   });
-  const heard = [channels.registry, channels.tenants, channels.secrets];
+  const heard = [channels.registry, channels.tenants, channels.secrets, ...desk.channels];
   const subscribe = () => subscriber.subscribe(replies, ...heard);
   await subscribe();
   subscriber.on('ready', () => {

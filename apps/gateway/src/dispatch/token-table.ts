@@ -38,6 +38,11 @@ export class TokenTable<T extends { readonly token: string }> {
     return found;
   }
 
+  first(test: (value: T) => boolean): T | undefined {
+    for (const bucket of this.#buckets) for (const value of bucket) if (test(value)) return value;
+    return undefined;
+  }
+
   values(): T[] {
     return this.#buckets.flat();
   }

@@ -1,4 +1,4 @@
-import type { InvocationRecord } from '@mayfly/contracts';
+import type { AcceptedRecord, InvocationRecord } from '@mayfly/contracts';
 import { newReplyToken } from '../ids.js';
 import { TokenTable } from './token-table.js';
 
@@ -14,6 +14,8 @@ export interface Waiter {
   readonly tenant: string;
   readonly invocationId: string;
   readonly ended: Promise<WaitEnd>;
+  /** What is waited for. */
+  readonly accepted: () => AcceptedRecord;
 }
 
 interface OpenWaiter extends Waiter {
@@ -37,15 +39,15 @@ export class Waiters {
   }
 
   /** Registers a wait, before its job is added. It ends by itself, as `expired`, after `waitMs`. */
-  open(call: { tenant: string; invocationId: string; waitMs: number }): Waiter {
-    const { tenant, invocationId, waitMs } = call;
+  open(call: Pick<Waiter, 'tenant' | 'invocationId' | 'accepted'> & { waitMs: number }): Waiter {
+    const { tenant, invocationId, accepted, waitMs } = call;
     const token = newReplyToken();
     let end: (how: WaitEnd) => void = () => undefined;
     const ended = new Promise<WaitEnd>((resolve) => {
       end = resolve;
     });
     const timer = setTimeout(() => this.end(token, { kind: 'expired' }), waitMs);
-    const waiter: OpenWaiter = { token, tenant, invocationId, ended, end, timer };
+    const waiter: OpenWaiter = { token, tenant, invocationId, accepted, ended, end, timer };
     this.#open.add(waiter);
     return waiter;
   }
@@ -62,6 +64,11 @@ export class Waiters {
 
   find(token: string): Waiter | undefined {
     return this.#open.find(token);
+  }
+
+  /** The wait for an invocation. Looks at all: only who cancels asks. */
+  findCall(tenant: string, invocationId: string): Waiter | undefined {
+    return this.#open.first((waiter) => waiter.invocationId === invocationId && waiter.tenant === tenant);
   }
 
   end(token: string, how: WaitEnd): void {

@@ -1,9 +1,11 @@
 import {
   type AcceptedRecord,
+  channels,
   type InvocationRecord,
   keys,
   LIMITS,
   OUTCOMES,
+  type Outcome,
   type Timings,
   type TraceRef,
 } from '@mayfly/contracts';
@@ -100,21 +102,8 @@ export class InvocationStore {
    * @returns the end that stands; undefined where that is none that can be answered with
    */
   async writeTerminal(accepted: AcceptedRecord, end: TerminalEnd): Promise<InvocationRecord | undefined> {
-    const finishedAtMs = Date.now();
-    const totalUs = Math.max(0, finishedAtMs - accepted.acceptedAtMs) * 1000;
-    const { v, invocationId, tenant, version, alias, entrypoint, returns, acceptedAtMs } = accepted;
     const record: TerminalRecord = {
-      ...{ v, invocationId, tenant, function: accepted.function, version, entrypoint, returns },
-      ...(alias !== undefined && { alias }),
-      outcome: 'host-fault',
-      detail: { message: end.message },
-      timings: { ...NO_TIME, queueUs: totalUs, totalUs },
-      usage: { cpuUs: 0, exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' },
-      logTail: '',
-      attempt: 0,
-      workerId: '',
-      acceptedAtMs,
-      finishedAtMs,
+      ...unrunRecord(accepted, 'host-fault', end.message),
       code: end.code,
       ...(end.trace && { trace: end.trace }),
     };
@@ -122,10 +111,40 @@ export class InvocationStore {
     return isInvocationRecord(standing) ? standing : undefined;
   }
 
+  /** Ends a call that nobody holds. @returns the end that stands: another one may have come first. */
+  async writeCanceled(accepted: AcceptedRecord, kind: CallClass): Promise<InvocationRecord> {
+    const record = unrunRecord(accepted, 'canceled', 'The call was canceled before it began');
+    const stands = await orUnavailable(this.#ledger.settleOrFind({ class: kind, record }));
+    const { tenant, invocationId } = accepted;
+    // Whoever waits for the end and is not told finds it by looking.
+    this.#redis.publish(channels.ended(tenant, invocationId), '').catch(() => undefined);
+    return isInvocationRecord(stands) ? stands : record;
+  }
+
   async #write(tenant: string, record: AcceptedRecord): Promise<void> {
     const key = keys.accepted(tenant, record.invocationId);
     await orUnavailable(this.#redis.set(key, JSON.stringify(record), 'PX', LIMITS.recordRetentionMs));
   }
+}
+
+/** The record of a call that no guest ran. */
+function unrunRecord(accepted: AcceptedRecord, outcome: Outcome, message: string): InvocationRecord {
+  const finishedAtMs = Date.now();
+  const totalUs = Math.max(0, finishedAtMs - accepted.acceptedAtMs) * 1000;
+  const { v, invocationId, tenant, version, alias, entrypoint, returns, acceptedAtMs } = accepted;
+  return {
+    ...{ v, invocationId, tenant, function: accepted.function, version, entrypoint, returns },
+    ...(alias !== undefined && { alias }),
+    outcome,
+    detail: { message },
+    timings: { ...NO_TIME, queueUs: totalUs, totalUs },
+    usage: { cpuUs: 0, exits: 0, hostCalls: 0, dirtyPages: 0, source: 'warm' },
+    logTail: '',
+    attempt: 0,
+    workerId: '',
+    acceptedAtMs,
+    finishedAtMs,
+  };
 }
 
 export interface TerminalEnd {

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { BlobStore } from '@mayfly/blobs';
 import {
   type AcceptedRecord,
@@ -11,12 +12,13 @@ import type { Admission } from '../dispatch/admission.js';
 import type { JobProducer, QueueName } from '../dispatch/job-producer.js';
 import type { Placement } from '../dispatch/placement.js';
 import type { SyncLanes, Ticket } from '../dispatch/sync-lanes.js';
-import type { WaitEnd, Waiters } from '../dispatch/waiters.js';
+import type { WaitEnd, Waiter, Waiters } from '../dispatch/waiters.js';
 import { gatewayError } from '../errors.js';
 import { newInvocationId } from '../ids.js';
 import type { Answer } from '../problem.js';
 import { answerOfRecord } from './answer.js';
 import { acceptedRecord, type Call } from './call.js';
+import type { Canceler } from './canceler.js';
 import {
   type InvocationStore,
   isInvocationRecord,
@@ -30,6 +32,7 @@ export interface InvokerDeps {
   readonly producer: JobProducer;
   readonly lanes: SyncLanes;
   readonly waiters: Waiters;
+  readonly canceler: Pick<Canceler, 'abandon'>;
   readonly admission: Admission;
   readonly placement: Placement;
   readonly blobs: BlobStore;
@@ -70,9 +73,10 @@ export class Invoker {
 
   /**
    * Queues a call and waits for its end. The caller gets the result or a named error, and one of both is on record.
+   * @param client cancels the call by going away before its end; absent: the call goes on without its client
    * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_TENANT_BUSY, …_SATURATED, …_NO_HOST before anything is queued
    */
-  async invoke(call: Call): Promise<Answer> {
+  async invoke(call: Call, client?: ServerResponse): Promise<Answer> {
     const placed = this.#deps.placement.check(call.ref.tenant);
     if (placed !== undefined) await placed;
     this.checkOpen();
@@ -83,7 +87,10 @@ export class Invoker {
     const acceptedAtMs = preciseNowMs();
     const invocationId = call.invocationId ?? newInvocationId(acceptedAtMs);
     const waitMs = queueWaitMs + call.timeoutMs;
-    const waiter = waiters.open({ tenant, invocationId, waitMs });
+    const waiter = waiters.open({
+      ...{ tenant, invocationId, waitMs },
+      accepted: () => acceptedRecord(call, invocationId, acceptedAtMs),
+    });
     const ticket = lanes.submit(call.ref, {
       item: {
         ...itemOf(call, invocationId, acceptedAtMs),
@@ -98,19 +105,33 @@ export class Invoker {
         waiters.end(waiter.token, { kind: 'lost', error });
       },
     });
+    const gone = client && this.#watch(client, waiter);
     let runUs: number | undefined;
     try {
       const end = await waiter.ended;
-      const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
+      const accepted = waiter.accepted();
       if (end.kind === 'arrived' && isInvocationRecord(end.record)) {
         runUs = runTime(end.record);
         return await this.#answer(call, accepted, end);
       }
       return await this.#withoutReply(call, accepted, { end, ticket });
     } finally {
+      if (gone) client?.off('close', gone);
       lanes.settle(ticket, runUs);
       admission.leave(tenant);
     }
+  }
+
+  /** Cancels the call when its client goes away. @returns what listens. */
+  #watch(client: ServerResponse, waiter: Waiter): () => void {
+    const { canceler, onHostFault } = this.#deps;
+    const gone = () => {
+      // What could not be stopped runs to its end or its time limit.
+      canceler.abandon(waiter).catch((error: unknown) => onHostFault(error, waiter.invocationId));
+    };
+    if (client.closed) gone();
+    else client.once('close', gone);
+    return gone;
   }
 
   /**

@@ -4,10 +4,12 @@ import {
   ASYNC_QUEUE,
   channels,
   encodeReply,
+  formatCancelReport,
   type InvocationItem,
   type InvocationJob,
   type InvocationRecord,
   keys,
+  parseCancelOrder,
   QUEUE_PREFIX,
   SYNC_QUEUE,
 } from '@mayfly/contracts';
@@ -27,6 +29,14 @@ export interface ScriptedWorkerOptions {
   /** How answers reach the gateway. `record`: only the record is written, nobody is told. @defaultValue 'socket' */
   readonly answers?: 'socket' | 'channel' | 'record';
   readonly concurrency?: number;
+  /** Whether it does what orders to cancel say, or is a process that stands still. @defaultValue 'obey' */
+  readonly cancels?: 'obey' | 'never';
+}
+
+interface Held {
+  readonly item: InvocationItem;
+  readonly job: InvocationJob;
+  readonly kind: CallClass;
 }
 
 /** The worker's side of the queue, the reply socket and the records, with scripts in place of guests. */
@@ -39,6 +49,10 @@ export class ScriptedWorker {
   readonly #ledger: Ledger;
   readonly #workers: Worker[];
   readonly #sockets = new Map<string, Socket>();
+  /** Hears orders to cancel. */
+  readonly #subscriber: Redis;
+  /** Calls that run, by invocation id. */
+  readonly #held = new Map<string, Held>();
 
   constructor(script: Script, options: ScriptedWorkerOptions) {
     this.script = script;
@@ -55,11 +69,15 @@ export class ScriptedWorker {
         }),
     );
     for (const worker of this.#workers) worker.on('error', () => undefined);
+    this.#subscriber = new Redis({ path: redisPath, maxRetriesPerRequest: null });
+    for (const redis of [this.#redis, this.#subscriber]) redis.on('error', () => undefined);
+    this.#subscriber.on('message', (_channel, message) => void this.#obey(message));
   }
 
   /** Resolves once jobs are taken; `alive` makes the gateway ready, too. */
   async ready(): Promise<this> {
     await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
+    await this.#subscriber.subscribe(channels.cancel);
     await this.beat();
     return this;
   }
@@ -72,6 +90,19 @@ export class ScriptedWorker {
     await Promise.all(this.#workers.map((worker) => worker.close(true)));
     for (const socket of this.#sockets.values()) socket.destroy();
     this.#redis.disconnect();
+    this.#subscriber.disconnect();
+  }
+
+  /** Kills the call, as far as a script can be killed: its record says so, and what it answers later is dropped. */
+  async #obey(message: string): Promise<void> {
+    const order = parseCancelOrder(message);
+    if (order === undefined || this.#options.cancels === 'never') return;
+    const { orderId, gatewayId, invocationId } = order;
+    const held = this.#held.get(invocationId);
+    this.#held.delete(invocationId);
+    if (held) await this.#end(held, { outcome: 'canceled', detail: { message: 'killed' } });
+    const report = { orderId, finding: held ? 'ended' : 'none', by: 'scripted' } as const;
+    await this.#redis.publish(channels.cancelReports.workers(gatewayId), formatCancelReport(report));
   }
 
   async #process(job: InvocationJob, queue: string): Promise<void> {
@@ -81,8 +112,13 @@ export class ScriptedWorker {
   }
 
   async #run(item: InvocationItem, job: InvocationJob, kind: CallClass): Promise<void> {
+    this.#held.set(item.invocationId, { item, job, kind });
     const end = await this.script(item, job);
-    if (end === 'silence') return;
+    if (end === 'silence' || !this.#held.delete(item.invocationId)) return;
+    await this.#end({ item, job, kind }, end);
+  }
+
+  async #end({ item, job, kind }: Held, end: ScriptedEnd): Promise<void> {
     const { body = new Uint8Array(), ...fields } = end;
     const record = recordOf(item, job, fields);
     await this.#ledger.settle([{ class: kind, record }]);

@@ -28,8 +28,12 @@ export interface Order {
 /** Runs a call and answers it, or answers that it was taken. */
 export async function answerCall(exchange: Exchange, order: Order): Promise<FastifyReply> {
   const { reply, services } = exchange;
-  const { invoker } = services;
-  if (!order.preferences.respondAsync) return sendAnswer(reply, await invoker.invoke(order.call));
+  const { invoker, cache } = services;
+  if (!order.preferences.respondAsync) {
+    const { tenant, name } = order.call.ref;
+    const isDetached = cache.peek(tenant, name)?.settings.onDisconnect === 'detach';
+    return sendAnswer(reply, await invoker.invoke(order.call, isDetached ? undefined : reply.raw));
+  }
   return answerTaken(exchange, { accepted: await invoker.accept(order.call) }, order);
 }
 
