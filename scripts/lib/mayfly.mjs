@@ -44,13 +44,14 @@ export async function startMayfly() {
   };
 
   try {
-    let redisUrl = process.env.MAYFLY_REDIS_URL;
-    if (redisUrl) say('redis      skipped: MAYFLY_REDIS_URL names one');
-    else redisUrl = begin(await startRedis({ dataFolder, runFolder, logFolder }), REDIS_GRACE_MS).url;
+    const given = process.env.MAYFLY_REDIS_URL;
+    if (given) say('redis      skipped: MAYFLY_REDIS_URL names one');
+    const urls = given
+      ? { operator: given, gateway: given, worker: given }
+      : begin(await startRedis({ dataFolder, runFolder, logFolder }), REDIS_GRACE_MS).urls;
 
     const env = {
       MAYFLY_DATA_DIR: dataFolder,
-      MAYFLY_REDIS_URL: redisUrl,
       MAYFLY_SECRETS_KEY_FILE: process.env.MAYFLY_SECRETS_KEY_FILE || keptSecretsKey(dataFolder),
     };
     const node = (name, file, extra, graceMs) =>
@@ -62,15 +63,21 @@ export async function startMayfly() {
         graceMs,
       );
     // The worker starts first and so is drained last: a gateway on its way out still gets its answers.
-    const worker = node('worker', 'apps/worker/dist/main.js', isolation(), WORKER_GRACE_MS);
+    const worker = node(
+      'worker',
+      'apps/worker/dist/main.js',
+      { MAYFLY_REDIS_URL: urls.worker, ...isolation() },
+      WORKER_GRACE_MS,
+    );
     const gateway = node(
       'gateway',
       'apps/gateway/dist/server.js',
-      { MAYFLY_PORT: port, MAYFLY_TENANT_KEY: tenantKey },
+      { MAYFLY_REDIS_URL: urls.gateway, MAYFLY_PORT: port, MAYFLY_TENANT_KEY: tenantKey },
       GATEWAY_GRACE_MS,
     );
     await ready(url, [worker, gateway]);
-    return { url, tenantKey, dataFolder, redisUrl, children: started.map((entry) => entry.process), stop };
+    const children = started.map((entry) => entry.process);
+    return { url, tenantKey, dataFolder, redisUrl: urls.operator, children, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import path from 'node:path';
 import { fail } from './console.mjs';
@@ -26,7 +26,8 @@ async function checkUnused(socket, dataFolder) {
 }
 
 /**
- * Mayfly's own Redis: its socket, its loopback port, its data directory, a password of its own for each start.
+ * Mayfly's own Redis: its socket, its loopback port, its data directory; its users are the gateway, the worker and the
+ * operator, with the rights of `infra/redis/users.acl` and a new password each for each start.
  * Settings are those that a queue needs (append-only file, no eviction); nothing of the system's Redis is touched.
  */
 export async function startRedis({ dataFolder, runFolder, logFolder }) {
@@ -36,14 +37,16 @@ export async function startRedis({ dataFolder, runFolder, logFolder }) {
   const socket = path.join(runFolder, 'redis.sock');
   await checkUnused(socket, dataFolder);
   const port = await freePort();
-  const password = randomBytes(24).toString('hex');
+  const { users, urls } = ownUsers(socket);
+  const aclfile = path.join(runFolder, 'users.acl');
+  writeFileSync(aclfile, users, { mode: 0o600 });
   const settings = {
     include: path.join(root, 'infra/redis/redis.conf'),
     bind: '127.0.0.1',
     port,
     unixsocket: socket,
     unixsocketperm: '700',
-    requirepass: password,
+    aclfile,
     dir: folder,
     daemonize: 'no',
   };
@@ -51,5 +54,20 @@ export async function startRedis({ dataFolder, runFolder, logFolder }) {
   const text = Object.entries(settings).map(([key, value]) => `${key} "${value}"\n`);
   writeFileSync(file, text.join(''), { mode: 0o600 });
   const child = startProcess('redis', program, [file], { logFolder, cwd: folder });
-  return { ...child, url: `redis+unix://default:${password}@localhost${socket}`, socket, port };
+  return { ...child, urls, socket, port };
+}
+
+/** The users file with passwords, and the URL that each user comes by. */
+function ownUsers(socket) {
+  const urls = {};
+  const users = readFileSync(path.join(root, 'infra/redis/users.acl'), 'utf8').replace(
+    />([A-Z]+)_PASSWORD/g,
+    (_, name) => {
+      const user = name.toLowerCase();
+      const password = randomBytes(24).toString('hex');
+      urls[user] = `redis+unix://${user}:${password}@localhost${socket}`;
+      return `>${password}`;
+    },
+  );
+  return { users, urls };
 }

@@ -1,21 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { type RedisServer, startRedis } from './redis.js';
+import { root } from './root.js';
 
-/** The project's folder, from wherever this file was built to. */
-export const root = (() => {
-  let folder = path.dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(path.join(folder, 'pnpm-workspace.yaml'))) folder = path.dirname(folder);
-  return folder;
-})();
+export { root };
 
 const READY_TIMEOUT_MS = 30_000;
 
@@ -66,7 +61,7 @@ export async function startMayfly(
   const url = `http://127.0.0.1:${port}`;
   const key = `test-${randomBytes(16).toString('hex')}`;
   const env = {
-    MAYFLY_REDIS_URL: redis.url,
+    MAYFLY_REDIS_URL: redis.urls.gateway,
     MAYFLY_DATA_DIR: dataDir,
     MAYFLY_PORT: `${port}`,
     MAYFLY_TENANT_KEY: key,
@@ -76,7 +71,11 @@ export async function startMayfly(
   };
   const workers: Process[] = [];
   const startWorker = async (extra: Record<string, string> = {}) => {
-    const worker = start('apps/worker/dist/main.js', { ...env, ...extra });
+    const worker = start('apps/worker/dist/main.js', {
+      ...env,
+      MAYFLY_REDIS_URL: redis.urls.worker,
+      ...extra,
+    });
     workers.push(worker);
     return worker;
   };

@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { root } from './root.js';
 
 export interface RedisServer {
-  /** `redis+unix://<socketPath>`, as `MAYFLY_REDIS_URL` takes it. */
+  /** `redis+unix://<socketPath>`, as `MAYFLY_REDIS_URL` takes it: a user that may do everything. */
   readonly url: string;
+  /** The same Redis as gateways and workers see it: users with the rights of `infra/redis/users.acl`. */
+  readonly urls: { readonly gateway: string; readonly worker: string };
   readonly socketPath: string;
   /** Loopback TCP port; 0 unless asked for. */
   readonly port: number;
@@ -44,13 +47,15 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   const directory = await mkdtemp(join(tmpdir(), 'mf-redis-'));
   const socketPath = options.socketPath ?? join(directory, 's');
   const port = options.tcp === true ? await freePort() : 0;
+  const users = join(directory, 'users.acl');
+  await writeFile(users, await usersForTests());
   const words = [
     ...(options.under ?? []),
     ...['redis-server', '--port', String(port), '--bind', '127.0.0.1'],
     ...['--unixsocket', socketPath, '--unixsocketperm', '700'],
     ...['--dir', options.dataDir ?? directory, '--save', ''],
     ...['--appendonly', options.aof === true ? 'yes' : 'no', '--appendfsync', options.fsync ?? 'everysec'],
-    ...['--maxmemory-policy', 'noeviction', '--daemonize', 'no'],
+    ...['--maxmemory-policy', 'noeviction', '--daemonize', 'no', '--aclfile', users],
   ];
   let child = await startServer(words, socketPath).catch(async (error) => {
     await rm(directory, { recursive: true, force: true });
@@ -58,6 +63,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   });
   return {
     url: `redis+unix://${socketPath}`,
+    urls: { gateway: urlOf('gateway', socketPath), worker: urlOf('worker', socketPath) },
     socketPath,
     port,
     get pid() {
@@ -72,6 +78,16 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
       await rm(directory, { recursive: true, force: true });
     }),
   };
+}
+
+const urlOf = (user: string, socketPath: string) => `redis+unix://${user}:${user}@localhost${socketPath}`;
+
+/** The users that we ship, each with its name for a password; tests themselves come without, and may do everything. */
+async function usersForTests(): Promise<string> {
+  const users = await readFile(join(root, 'infra/redis/users.acl'), 'utf8');
+  return users
+    .replace(/^user default .*$/m, 'user default on nopass ~* &* +@all')
+    .replace(/>([A-Z]+)_PASSWORD/g, (_, name: string) => `>${name.toLowerCase()}`);
 }
 
 /** Resolves with the server's process once it answers. */

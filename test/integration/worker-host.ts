@@ -79,7 +79,7 @@ export class WorkerHost {
     const child = spawn(command as string, words, {
       env: {
         PATH: process.env['PATH'] ?? '',
-        MAYFLY_REDIS_URL: this.server.url,
+        MAYFLY_REDIS_URL: this.server.urls.worker,
         MAYFLY_DATA_DIR: this.directory,
         MAYFLY_TENANT: TENANT,
         MAYFLY_WORKER_METRICS_PORT: '0',

@@ -52,7 +52,7 @@ describe('the gateway process', () => {
       MAYFLY_TENANT_KEY: 'mf_0123456789',
       MAYFLY_PORT: '0',
       MAYFLY_GATEWAY_METRICS_PORT: '0',
-      MAYFLY_REDIS_URL: redis.url,
+      MAYFLY_REDIS_URL: redis.urls.gateway,
       MAYFLY_DATA_DIR: dataDir,
     });
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });

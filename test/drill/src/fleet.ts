@@ -76,7 +76,7 @@ export class Fleet {
     options: FleetOptions;
   }) {
     const { redis, folder, ports, options } = parts;
-    const { env = {}, under = [], preload = {} } = options;
+    const { env = {}, under = [], preload = {}, redisUrl = (url: string) => url } = options;
     this.redis = redis;
     this.#folder = folder;
     this.dataDir = options.dataDir ?? path.join(folder, 'data');
@@ -84,7 +84,6 @@ export class Fleet {
     this.#entriesFile = path.join(folder, 'entries');
     this.urls = ports.map((port) => `http://127.0.0.1:${port}`);
     const common = {
-      MAYFLY_REDIS_URL: options.redisUrl?.(redis.url) ?? redis.url,
       MAYFLY_DATA_DIR: this.dataDir,
       MAYFLY_TENANT_KEY: this.#key,
       MAYFLY_GATEWAY_METRICS_PORT: '0',
@@ -94,6 +93,7 @@ export class Fleet {
     this.workers = Array.from({ length: options.workers ?? 2 }, (_, index) => {
       const preloads = ['count-entries', ...(preload.worker === undefined ? [] : [preload.worker])];
       const own = {
+        MAYFLY_REDIS_URL: redisUrl(redis.urls.worker),
         MAYFLY_WORKER_ID: `w-${index + 1}`,
         DRILL_ENTRIES: this.#entriesFile,
         NODE_OPTIONS: imports(preloads),
@@ -103,6 +103,7 @@ export class Fleet {
     });
     this.gateways = ports.map((port, index) => {
       const own = {
+        MAYFLY_REDIS_URL: redisUrl(redis.urls.gateway),
         MAYFLY_PORT: String(port),
         MAYFLY_GATEWAY_ID: `g-${index + 1}`,
         ...(preload.gateway !== undefined && { NODE_OPTIONS: imports([preload.gateway]) }),

@@ -49,7 +49,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
   const config = loadConfig({
     MAYFLY_PORT: '0',
     MAYFLY_DATA_DIR: dataDir,
-    MAYFLY_REDIS_URL: redis.url,
+    MAYFLY_REDIS_URL: redis.urls.gateway,
     MAYFLY_TENANT_KEY: TENANT_KEY,
     MAYFLY_GATEWAY_DRAIN_MS: '2000',
     ...options.env,

@@ -63,7 +63,7 @@ export class Harness {
 
   /** A worker that takes jobs. It is drained at the end of the test. */
   async startWorker(overrides: Partial<WorkerDeps['config']> = {}): Promise<MayflyWorker> {
-    const redis = connectRedis(this.server.url);
+    const redis = connectRedis(this.server.urls.worker);
     redis.on('error', () => undefined);
     const log = (level: string) => (fields: object, message: string) =>
       this.log.push({ level, fields, message });
