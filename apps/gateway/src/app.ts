@@ -29,6 +29,8 @@ import { formatSchemaErrors } from './plugins/schema-errors.js';
 import { connectRedis } from './redis.js';
 import { FunctionCache } from './registry/function-cache.js';
 import { FunctionRegistry } from './registry/function-registry.js';
+import { getBatchRoute } from './routes/batches/get.js';
+import { invokeBatchRoute } from './routes/batches/invoke-batch.js';
 import { aliasRoutes } from './routes/functions/aliases.js';
 import { configRoutes } from './routes/functions/config.js';
 import { getRoutes } from './routes/functions/get.js';
@@ -210,6 +212,8 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     logsRoute(scope, services);
     listInvocationsRoute(scope, services);
     purgeRoute(scope, services);
+    getBatchRoute(scope, services);
+    await scope.register(async (batches) => invokeBatchRoute(batches, services));
     secretRoutes(scope, services);
     cancelRoute(scope, services);
     envelopeRoute(scope, services);

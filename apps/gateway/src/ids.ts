@@ -21,6 +21,10 @@ export function newInvocationId(nowMs: number): string {
   return `inv_${Math.floor(nowMs).toString(16).padStart(12, '0')}${randomHex(10)}`;
 }
 
+export function newBatchId(nowMs: number): string {
+  return newInvocationId(nowMs).replace('inv_', 'bat_');
+}
+
 /** When an id was made. */
 export function invocationTimeMs(invocationId: string): number {
   return Number.parseInt(invocationId.slice(4, 16), 16);

@@ -25,6 +25,8 @@ interface ProblemFacts {
   readonly errors?: readonly RequestFault[];
   readonly limit?: { readonly name: string; readonly value: number; readonly current?: number };
   readonly retryAfterS?: number;
+  /** What the caller may follow instead. */
+  readonly location?: string;
   readonly aliases?: readonly string[];
 }
 
@@ -66,6 +68,7 @@ export function problemOfError(thrown: unknown): Answer {
       ...(retryAfterS !== undefined && { 'retry-after': String(retryAfterS) }),
       ...(definition.status === 401 && { 'www-authenticate': 'Bearer' }),
       ...(details.invocationId !== undefined && { 'invocation-id': details.invocationId }),
+      ...(details.location !== undefined && { location: details.location }),
     },
     body: JSON.stringify(body),
   };

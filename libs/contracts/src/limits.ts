@@ -17,6 +17,10 @@ export const LIMITS = {
   defaultTimeoutMs: 5_000,
   /** What a sync caller waits at most beyond the guest's own time: queue, start, result. */
   queueWaitMs: 30_000,
+  /** Calls of one batch, and the bytes of one of them and of all. */
+  batchItems: 1_000,
+  batchItemBytes: 1 * MIB,
+  batchBodyBytes: 16 * MIB,
   idempotencyKeyLength: 255,
   /** How long an `Idempotency-Key` is remembered. */
   idempotencyMs: 24 * 3_600_000,

@@ -12,6 +12,7 @@ const ENTRYPOINT_NAME = new RegExp(`^[\\x21-\\x7e]{1,${LIMITS.entrypointNameLeng
 /** As function names, and an underscore may come first: the names of environment variables are among them. */
 const SECRET_NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const INVOCATION_ID = /^inv_[0-9a-f]{32}$/;
+const BATCH_ID = /^bat_[0-9a-f]{32}$/;
 const SHA256_HEX = /^[0-9a-f]{64}$/;
 
 /** Patterns as JSON Schema wants them. */
@@ -22,6 +23,7 @@ export const NAME_PATTERNS = {
   entrypoint: ENTRYPOINT_NAME.source,
   secret: SECRET_NAME.source,
   invocationId: INVOCATION_ID.source,
+  batchId: BATCH_ID.source,
   sha256: SHA256_HEX.source,
 } as const;
 

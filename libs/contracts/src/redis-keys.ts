@@ -26,6 +26,8 @@ export const keys = {
   accepted: (tenant: string, invocationId: string) => `mf:g:inv:${tenant}:${invocationId}`,
   /** String: JSON of `InvocationRecord`, whoever ended the call. Written once, by `Ledger.settle` of `libs/queue` alone. */
   record: (tenant: string, invocationId: string) => `mf:s:end:${tenant}:${invocationId}`,
+  /** String: JSON of a batch that was accepted: which invocations it made. */
+  batch: (tenant: string, batchId: string) => `mf:g:batch:${tenant}:${batchId}`,
   /** String: JSON of what was asked for with an `Idempotency-Key`; `digest` is of the key and its scope. */
   idempotency: (tenant: string, digest: string) => `mf:g:idem:${tenant}:${digest}`,
   /** Sorted set of a tenant's invocation ids by the epoch milliseconds of their acceptance; by `libs/queue`. */

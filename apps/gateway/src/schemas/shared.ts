@@ -54,6 +54,7 @@ export const ConditionalHeaders = Type.Object({
   ),
   'if-none-match': Type.Optional(Type.String({ description: '*: only where there is nothing yet' })),
 });
+export const BatchParams = Strict({ id: Type.String({ pattern: NAME_PATTERNS.batchId }) });
 export const InvocationParams = Strict({ id: Type.String({ pattern: NAME_PATTERNS.invocationId }) });
 
 export const Problem = Type.Object(

@@ -1,0 +1,59 @@
+import type { FastifyRequest } from 'fastify';
+import type { Call } from '../../invocations/call.js';
+import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
+import { qualifierOf, readEnvelope } from '../../invocations/envelope.js';
+import { givenToGuest } from '../../invocations/given-to-guest.js';
+import { inputOfArguments } from '../../invocations/input.js';
+import type { Qualifier } from '../../invocations/qualifier.js';
+import { type ResolvedVersion, resolveVersion } from '../../invocations/resolve-version.js';
+import type { InvokeBody } from '../../schemas/invoke.js';
+import type { Services } from '../../services.js';
+
+export interface EnvelopeRequest extends Pick<FastifyRequest, 'tenant' | 'headers'> {
+  /** Absent: the call is not traced. */
+  readonly trace?: Call['trace'];
+  readonly body: InvokeBody;
+  /** Bounds the size of its arguments. */
+  readonly bodyBytes: number;
+  /** Whether the call outlives its connection. */
+  readonly durable: boolean;
+}
+
+export interface PreparedEnvelope {
+  readonly call: Call;
+  readonly qualifier: Qualifier;
+  readonly settings: ResolvedVersion['settings'];
+}
+
+/**
+ * The call that an envelope asks for, checked and ready to be queued.
+ * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_INVALID_REQUEST, …_TOO_LARGE, …_QUOTA
+ */
+export async function prepareEnvelope(
+  services: Services,
+  { tenant, headers, trace, body, bodyBytes, durable }: EnvelopeRequest,
+): Promise<PreparedEnvelope> {
+  const { cache, blobs, policies, registry, secretGrants } = services;
+  const name = body.function;
+  const qualifier = qualifierOf(body);
+  const resolved = await resolveVersion(cache, { tenant, name, ...qualifier, headers });
+  const { version, alias, settings } = resolved;
+  const { quotas } = policies.of(tenant);
+  const { entrypoint, args, returns } = readEnvelope(body, version.manifest);
+  const timeoutMs = timeoutOf(resolved, quotas, body.timeoutMs, '/timeoutMs');
+  checkMemory(resolved, quotas);
+  const prepared = await inputOfArguments(args, bodyBytes, { tenant, blobs, durable });
+  const given = givenToGuest(secretGrants, tenant, settings);
+  const call: Call = {
+    ref: registry.refOf(tenant, name, version),
+    alias,
+    entrypoint,
+    ...prepared,
+    returns,
+    timeoutMs,
+    shape: { raw: false },
+    given: given instanceof Promise ? await given : given,
+    trace,
+  };
+  return { call, qualifier, settings };
+}
