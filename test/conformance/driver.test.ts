@@ -32,7 +32,7 @@ conformanceSuite({
 conformanceSuite({
   name: 'process',
   start: async () => ({ driver: await createProcessDriver({ slots: 2 }), load: () => undefined }),
-  lacks: ['registers', 'regions'],
+  lacks: ['regions'],
   skipReason: await absence(() => createProcessDriver({ slots: 1, spareShells: 0 })),
 });
 

@@ -6,7 +6,7 @@ import { hypervisorError } from './errors.js';
 export interface ResetMismatch {
   /** Pages of guest memory that differ from the base right after a restore. */
   readonly differingPages: number;
-  /** Registers that differ, by name: general ones, and special ones (of a guest built for ring 0 its virtual CPU). */
+  /** Registers that differ, by name: general, special (of a guest built for ring 0 its virtual CPU), x87 and SSE. */
   readonly differingRegisters: readonly string[];
   readonly memoryBytes: number;
 }
@@ -26,11 +26,24 @@ const DEFAULT_ONE_IN = 4096;
 /** Registers that a restore brings back, by name, as far as the driver shows them. */
 export type BaseRegisters = Readonly<Record<string, unknown>>;
 
-/** Of a VM that stands at its base. @param isCut ends it early: then what is missing counts as not shown */
-export async function registersOf(vm: DriverVm, isCut = () => false): Promise<BaseRegisters> {
+/**
+ * Of a VM that stands at its base.
+ *
+ * @param isWarm x87 and SSE state, too, which a warm snapshot brings; a plain one leaves it to the next entry. Without
+ * the pointers to the last instruction, which not every CPU keeps.
+ * @param isCut ends it early: then what is missing counts as not shown
+ */
+export async function registersOf(
+  vm: DriverVm,
+  isWarm: boolean,
+  isCut = () => false,
+): Promise<BaseRegisters> {
   const general = isCut() ? undefined : await vm.registers?.();
   const special = isCut() ? undefined : await vm.specialRegisters?.();
-  return { ...general, ...special };
+  const fpu = isCut() || !isWarm ? undefined : await vm.fpu?.();
+  if (fpu === undefined) return { ...general, ...special };
+  const { st, xmm, mxcsr, controlWord, statusWord, tagWord } = fpu;
+  return { ...general, ...special, st, xmm, mxcsr, controlWord, statusWord, tagWord };
 }
 
 /**
@@ -65,7 +78,7 @@ export class LiveCheck {
    */
   async check(vm: DriverVm, base: BaseRegisters, isCut: () => boolean): Promise<void> {
     const differingPages = (await vm.compareWithBase?.()) ?? 0;
-    const found = await registersOf(vm, isCut);
+    const found = await registersOf(vm, 'mxcsr' in base, isCut);
     const differingRegisters = Object.keys(found).filter(
       (name) => name in base && !isDeepStrictEqual(found[name], base[name]),
     );

@@ -143,7 +143,7 @@ export class Sandbox {
     if (this.#changed)
       await this.#exclusively(async () => {
         const plain = await this.#vm.snapshot();
-        const base = new SharedSnapshot(plain, undefined, await registersOf(this.#vm));
+        const base = new SharedSnapshot(plain, undefined, await registersOf(this.#vm, false));
         this.#vmBase = base.start;
         this.#moveBase(base);
       });

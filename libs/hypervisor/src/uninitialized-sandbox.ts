@@ -248,7 +248,7 @@ export class UninitializedSandbox {
       const plain = await vm.snapshot();
       const callEntry = Object.freeze({ rip: dispatch, rsp: BigInt(layout.stackPointer) });
       const warm = await this.#prime(vm, layout, callEntry);
-      const base = new SharedSnapshot(plain, warm, await registersOf(vm));
+      const base = new SharedSnapshot(plain, warm, await registersOf(vm, warm !== undefined));
       const version: GuestVersion = {
         driver,
         layout,

@@ -1,5 +1,14 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type DriverVm, type HypervisorDriver, loadSandbox, type ResetMismatch } from '../src/index.js';
+import { noKvm } from '../../native/test/guest.js';
+import {
+  createKvmDriver,
+  createProcessDriver,
+  type DriverVm,
+  type HypervisorDriver,
+  loadSandbox,
+  type ResetMismatch,
+} from '../src/index.js';
 import { createFakeDriver, createFakeGuest } from '../src/testing.js';
 import { evolveFake, FUNCTIONS } from './fakes.js';
 
@@ -20,7 +29,7 @@ function doubtfulDriver(
             return pages();
           };
         if (key === 'close') return async () => (await target.close()) + pages();
-        if (key === 'registers' || key === 'specialRegisters')
+        if (key === 'registers' || key === 'specialRegisters' || key === 'fpu')
           return async () => ({ ...(await target[key]?.()), ...lies() });
         const member = Reflect.get(target, key, target) as unknown;
         return typeof member === 'function' ? member.bind(target) : member;
@@ -82,7 +91,7 @@ describe('the live check', () => {
     expect(found).toHaveLength(1);
   });
 
-  test('compares general and special registers, too', async () => {
+  test('compares general, special, x87 and SSE registers, too', async () => {
     const { elf, program } = createFakeGuest({ functions: FUNCTIONS });
     let lies = {};
     const found: ResetMismatch[] = [];
@@ -98,11 +107,11 @@ describe('the live check', () => {
     });
     const sandbox = await loaded.evolve();
     expect((await sandbox.invoke('Echo', [int(1)], 'int')).outcome).toBe('succeeded');
-    lies = { r12: 0xbadn, gdt: { base: 1n, limit: 2 } };
+    lies = { r12: 0xbadn, gdt: { base: 1n, limit: 2 }, mxcsr: 0 };
     await expect(sandbox.invoke('Echo', [int(1)], 'int')).rejects.toMatchObject({
       code: 'MAYFLY_ERR_RESET_MISMATCH',
     });
-    expect(found).toMatchObject([{ differingPages: 0, differingRegisters: ['r12', 'gdt'] }]);
+    expect(found).toMatchObject([{ differingPages: 0, differingRegisters: ['r12', 'gdt', 'mxcsr'] }]);
   });
 
   test('comes about as often as it says, and never when it is off', async () => {
@@ -145,3 +154,52 @@ describe('the live check', () => {
     },
   );
 });
+
+const GUEST = new URL('../../../guests/build/state.elf', import.meta.url);
+const absence = existsSync(GUEST) ? noKvm : 'the guests are not built';
+
+describe.skipIf(absence)(`the live check over KVM${absence ? ` (skipped: ${absence})` : ''}`, () => {
+  test.each([
+    ['thread', () => createKvmDriver({ slots: 1, spareShells: 0 })],
+    ['process', () => createProcessDriver({ slots: 1, spareShells: 0, vms: 4 })],
+  ])(
+    'finds nothing after calls that soil what they can, memory and registers, isolation %s',
+    async (_, start) => {
+      const driver = await start();
+      onTestFinished(() => driver.close());
+      const found: ResetMismatch[] = [];
+      const read = new Set<string>();
+      const loaded = await loadSandbox(observed(driver, read), readFileSync(GUEST), {
+        liveCheck: { oneIn: 1, onMismatch: (mismatch) => found.push(mismatch) },
+      });
+      const sandbox = await loaded.evolve();
+      expect(sandbox.warm).toBe(true);
+      read.clear();
+      for (let round = 0; round < 5; round++)
+        for (const name of ['CountEverywhere', 'SoilRegisters'])
+          expect((await sandbox.invoke(name, [], 'int')).outcome).toBe('succeeded');
+      expect(found).toEqual([]);
+      expect([...read].sort()).toEqual(['compareWithBase', 'fpu', 'registers', 'specialRegisters']);
+    },
+  );
+});
+
+const CHECKED = ['compareWithBase', 'registers', 'specialRegisters', 'fpu'];
+
+/** A driver that notes which parts of its VMs are read for a check. */
+function observed(driver: HypervisorDriver, read: Set<string>): HypervisorDriver {
+  const observe = (vm: DriverVm): DriverVm =>
+    new Proxy(vm, {
+      get: (target, key) => {
+        if (CHECKED.includes(String(key))) read.add(String(key));
+        const member = Reflect.get(target, key, target) as unknown;
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+  return {
+    name: driver.name,
+    createVm: async (plan) => observe(await driver.createVm(plan)),
+    createVmFromSnapshot: async (snapshot) => observe(await driver.createVmFromSnapshot(snapshot)),
+    close: () => driver.close(),
+  };
+}

@@ -14,6 +14,8 @@ export const CellMessage = {
   Write: 12,
   DropSnapshot: 13,
   Revoke: 14,
+  GetState: 15,
+  SetState: 16,
   Hello: 100,
   Reply: 101,
 } as const;

@@ -33,4 +33,5 @@ export {
   type SegmentValues,
   type SpecialRegisterValues,
   StateKind,
+  stateBytes,
 } from './state.js';

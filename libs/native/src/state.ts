@@ -33,12 +33,19 @@ export type SpecialRegisterValues = Readonly<
     Record<(typeof CONTROLS)[number], bigint>
 >;
 
+const FXSAVE_BYTES = 512;
 const SEGMENT_BYTES = 24;
 const TABLE_BYTES = 16;
 const WORD_BYTES = 8;
 const TABLES_OFFSET = SEGMENTS.length * SEGMENT_BYTES;
 const CONTROLS_OFFSET = TABLES_OFFSET + TABLES.length * TABLE_BYTES;
 const SPECIAL_BYTES = CONTROLS_OFFSET + CONTROLS.length * WORD_BYTES;
+
+/** Bytes of a state that was read. @param kind of `StateKind` */
+export function stateBytes(kind: number): number {
+  if (kind === StateKind.General) return REGISTER_NAMES.length * WORD_BYTES;
+  return kind === StateKind.Special ? SPECIAL_BYTES : FXSAVE_BYTES;
+}
 
 /** Bytes of a segment that are one flag or small number each, from offset 14 (`SegmentRegister`). */
 const SEGMENT_FIELDS_OFFSET = 14;

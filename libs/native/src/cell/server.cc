@@ -21,6 +21,15 @@
 
 namespace mayfly::cell {
 
+namespace {
+
+StateKind state_kind(uint64_t number) {
+  if (number > static_cast<uint64_t>(StateKind::Fpu)) throw KvmError(ErrorCode::Request, "no such kind of state");
+  return static_cast<StateKind>(number);
+}
+
+}  // namespace
+
 class Server::Turn {
  public:
   explicit Turn(Server& server) : server_(server), lock_(server.turn_) {
@@ -208,6 +217,12 @@ void Server::handle(const ControlMessage& message) {
       // The run it means may have been met, and answered, in its turn: what waits there now is another.
       if (seats_[head.seat].vm != nullptr && is_revoked(head.seat) && leave_line(head.seat)) publish_revoked(head.seat);
       return;
+    case Message::GetState:
+      return post(head.seat, head.generation, Op::GetState,
+                  [&](Seat& seat) { seat.vm->post_get_state(state_kind(head.a)); });
+    case Message::SetState:
+      return post(head.seat, head.generation, Op::SetState,
+                  [&](Seat& seat) { seat.vm->post_set_state(state_kind(head.a), message.body); });
     default:
       throw KvmError(ErrorCode::Request, "a message of an unknown kind");
   }
@@ -339,6 +354,11 @@ void Server::publish(Completion completion) {
       break;
     case OpKind::Compare:
       entry.value = completion.count;
+      break;
+    case OpKind::GetState:
+      // SAFETY: a state has `state_bytes` at most, a tail kTailBytes.
+      std::memcpy(memory_.tail(index).data(), completion.state.data(), completion.state.size());
+      entry.tail_bytes = static_cast<uint32_t>(completion.state.size());
       break;
     case OpKind::Close:
       entry.value = completion.count;

@@ -82,6 +82,8 @@ enum class Op : uint32_t {
   Close = 4,
   Prime = 6,
   Compare = 7,
+  GetState = 8,
+  SetState = 9,
 };
 
 /** How an operation ended. A run's answer and the text of a failure (`reason`) lie in the seat. */
@@ -91,7 +93,7 @@ struct CompletionEntry {
   uint32_t op;
   uint32_t status;  // ErrorCode
   int32_t error_number;
-  uint32_t tail_bytes;
+  uint32_t tail_bytes;  // of what lies in the seat's tail: memory for a run, registers for GetState
   uint64_t value;  // Create: slot. Compare, Close: pages that differ. Prime, Snapshot: 1 when one was taken.
 };
 static_assert(sizeof(CompletionEntry) == 32);
@@ -112,6 +114,8 @@ enum class Message : uint32_t {
   Write = 12,              // body at `a`; answered
   DropSnapshot = 13,
   Revoke = 14,             // the claim says so already; the run settles now, not when its slot comes to it
+  GetState = 15,           // StateKind `a`
+  SetState = 16,           // StateKind `a`; body
   // To the worker.
   Hello = 100,             // body: the jail's report, or with a status the text of what failed
   Reply = 101,             // of Read and Write; body

@@ -1,15 +1,30 @@
-import { CELL_LIMITS, CellMessage, cellRanges, Op, type RequestWriter } from '@mayfly/native';
+import {
+  CELL_LIMITS,
+  CellMessage,
+  cellRanges,
+  Op,
+  packRegisters,
+  packSpecialRegisters,
+  type RequestWriter,
+  readRegisters,
+  readSpecialRegisters,
+  StateKind,
+  stateBytes,
+} from '@mayfly/native';
 import type {
   AddressRange,
   DriverInterrupt,
   DriverSnapshot,
   DriverVm,
+  GeneralRegisters,
   MemoryWrite,
   PrimeRequest,
   RunAnswer,
   RunRequest,
 } from '../../driver.js';
 import { hypervisorError } from '../../errors.js';
+import { type FpuState, fpuStateOf, fxsaveImage } from '../../fpu-state.js';
+import type { SpecialRegisters } from '../../registers.js';
 import { requireWhole, requireWrites } from '../native-failure.js';
 import { type Cell, lie, OPERATION_LIMIT_MS, restoreAllowanceMs } from './cell.js';
 import { MemoryWindow } from './memory-window.js';
@@ -317,6 +332,71 @@ export class ProcessVm implements DriverVm {
         send: (generation) =>
           this.#cell.send({ kind: CellMessage.Restore, seat: this.#seat.index, generation, snapshot: id }),
         read: () => undefined,
+      });
+    });
+  }
+
+  async registers(): Promise<GeneralRegisters> {
+    return readRegisters(await this.#getState(StateKind.General));
+  }
+
+  setRegisters(registers: Partial<GeneralRegisters>): Promise<void> {
+    return this.#setState(StateKind.General, packRegisters(registers));
+  }
+
+  async specialRegisters(): Promise<SpecialRegisters> {
+    return readSpecialRegisters(await this.#getState(StateKind.Special));
+  }
+
+  setSpecialRegisters(registers: SpecialRegisters): Promise<void> {
+    return this.#setState(StateKind.Special, packSpecialRegisters(registers));
+  }
+
+  async fpu(): Promise<FpuState> {
+    return fpuStateOf(await this.#getState(StateKind.Fpu));
+  }
+
+  setFpu(state: FpuState): Promise<void> {
+    return this.#setState(StateKind.Fpu, fxsaveImage(state));
+  }
+
+  #getState(kind: number): Promise<Uint8Array> {
+    const length = stateBytes(kind);
+    return this.#withState(Op.GetState, kind, undefined, (completion) => {
+      const bytes = this.#cell.completions.tail(completion, this.#cell.native, length, length);
+      if (typeof bytes === 'string') throw lie(bytes);
+      return bytes;
+    });
+  }
+
+  #setState(kind: number, bytes: Uint8Array): Promise<void> {
+    return this.#withState(Op.SetState, kind, bytes, () => undefined);
+  }
+
+  #withState<T>(
+    op: number,
+    kind: number,
+    bytes: Uint8Array | undefined,
+    read: (completion: number) => T,
+  ): Promise<T> {
+    return this.#start(() => {
+      this.#flush();
+      // What the guest has left half done is completed first, perhaps by a store.
+      this.#window = undefined;
+      return this.#cell.post(this.#seat, {
+        op,
+        limitMs: OPERATION_LIMIT_MS,
+        send: (generation) =>
+          this.#cell.send(
+            {
+              kind: op === Op.GetState ? CellMessage.GetState : CellMessage.SetState,
+              seat: this.#seat.index,
+              generation,
+              a: kind,
+            },
+            bytes,
+          ),
+        read,
       });
     });
   }
