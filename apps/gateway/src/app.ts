@@ -22,6 +22,7 @@ import { Canceler } from './invocations/canceler.js';
 import { EndWatch } from './invocations/end-watch.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
+import { VersionResolver } from './invocations/version-resolver.js';
 import { requireKey } from './plugins/auth.js';
 import { answerClientError, answerFrameworkError, answerWithProblems } from './plugins/error-handler.js';
 import { describeApi } from './plugins/openapi.js';
@@ -29,14 +30,17 @@ import { formatSchemaErrors } from './plugins/schema-errors.js';
 import { connectRedis } from './redis.js';
 import { FunctionCache } from './registry/function-cache.js';
 import { FunctionRegistry } from './registry/function-registry.js';
+import { ReadinessListener } from './registry/readiness-listener.js';
 import { getBatchRoute } from './routes/batches/get.js';
 import { invokeBatchRoute } from './routes/batches/invoke-batch.js';
 import { aliasRoutes } from './routes/functions/aliases.js';
+import { conditionsRoute } from './routes/functions/conditions.js';
 import { configRoutes } from './routes/functions/config.js';
 import { getRoutes } from './routes/functions/get.js';
 import { listRoute } from './routes/functions/list.js';
 import { removeRoutes } from './routes/functions/remove.js';
 import { uploadRoute } from './routes/functions/upload.js';
+import { warmRoute } from './routes/functions/warm.js';
 import { cancelRoute } from './routes/invocations/cancel.js';
 import { getRoute } from './routes/invocations/get.js';
 import { listInvocationsRoute } from './routes/invocations/list.js';
@@ -119,6 +123,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   });
   const desk = new CancelDesk({ redis: redis.commands, gatewayId: config.gatewayId });
   const canceler = new Canceler({ store, waiters, desk });
+  const placement = new Placement(hosts, directory);
   const invoker = new Invoker({
     store,
     producer,
@@ -126,7 +131,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     waiters,
     canceler,
     admission,
-    placement: new Placement(hosts, directory),
+    placement,
     blobs,
     queueWaitMs,
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
@@ -136,10 +141,16 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     subscriber: redis.subscriber,
     hasEnded: async (tenant, invocationId) => (await store.find(tenant, invocationId))?.ended !== undefined,
   });
+  const readiness = new ReadinessListener(registry);
+  const resolver = new VersionResolver({
+    ...{ cache, readiness, placement, hosts },
+    waitMs: queueWaitMs,
+    isDraining: () => invoker.draining,
+  });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     canceler,
-    ...{ policies: directory, directory, audit, secrets, secretGrants },
+    ...{ policies: directory, directory, audit, resolver, readiness, secrets, secretGrants },
     redis: redis.commands,
   };
   const closeParts = async () => {
@@ -159,6 +170,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       ...{ desk, canceler },
       collect: (token) => invoker.collect(token),
     });
+    await readiness.listen(redis.subscriber);
     const app = await buildRoutes(services, telemetry);
     return {
       app,
@@ -207,6 +219,8 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
     removeRoutes(scope, services);
     configRoutes(scope, services);
     aliasRoutes(scope, services);
+    conditionsRoute(scope, services);
+    warmRoute(scope, services);
     getRoute(scope, services);
     resultRoute(scope, services);
     logsRoute(scope, services);

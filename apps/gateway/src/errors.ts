@@ -60,6 +60,13 @@ const GATEWAY_ERRORS = {
     problem: 'alias-in-use',
     title: 'An alias sends calls to it',
   },
+  MAYFLY_ERR_GATEWAY_NOT_ROUTABLE: {
+    ...caller,
+    retryable: true,
+    status: 409,
+    problem: 'not-routable',
+    title: 'No worker has a snapshot of the version yet',
+  },
   MAYFLY_ERR_GATEWAY_CONFLICT: {
     ...caller,
     status: 409,
@@ -110,6 +117,12 @@ const GATEWAY_ERRORS = {
     status: 422,
     problem: 'invalid-elf',
     title: 'The binary is not one that can run here',
+  },
+  MAYFLY_ERR_GATEWAY_SNAPSHOT_FAILED: {
+    ...caller,
+    status: 424,
+    problem: 'snapshot-failed',
+    title: 'The version cannot be initialised',
   },
   MAYFLY_ERR_GATEWAY_PRECONDITION_REQUIRED: {
     ...caller,

@@ -62,6 +62,7 @@ export class Heartbeat {
       isolation,
       kvm,
       draining: this.#isDraining ? 1 : 0,
+      reportsReadiness: 1,
     };
     const transaction = redis.multi().hset(key, fields).pexpire(key, WORKER_ALIVE_MS);
     // A draining worker still lives, but it is no reason to send it calls.

@@ -1,5 +1,4 @@
 import type { BlobStore } from '@mayfly/blobs';
-import type { FunctionRef } from '@mayfly/contracts';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import type { Redis } from 'ioredis';
 import { listenForCancels } from './cancel-listener.js';
@@ -15,7 +14,9 @@ import { Delivery } from './reply/delivery.js';
 import { ReplyRouter } from './reply/reply-router.js';
 import { CallTelemetry } from './telemetry/call-telemetry.js';
 import { countedBuilder, observePool } from './telemetry/pool-metrics.js';
-import { listenForVersions } from './version-listener.js';
+import { Preparer } from './versions/preparer.js';
+import { ReadinessReports } from './versions/readiness-reports.js';
+import { VersionListener } from './versions/version-listener.js';
 
 /** What a drain may take beyond its grace: calls that were killed, replies and records that are on their way. */
 const AFTER_GRACE_MS = 3_000;
@@ -62,7 +63,11 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     onError: (error, invocationId) => logger.error({ err: error, invocationId }, 'delivery failed'),
   });
   const permits = new Permits(config.slots + config.callsAhead);
-  const pool = new SandboxPool(countedBuilder(telemetry.metrics, images), {
+  const reports = new ReadinessReports({
+    ...{ redis, workerId: config.workerId },
+    onError: (error) => logger.warn({ err: error }, 'readiness is not reported'),
+  });
+  const pool = new SandboxPool(reports.over(countedBuilder(telemetry.metrics, images)), {
     limits: { maxSandboxes: config.maxSandboxes, maxMemoryBytes: config.maxMemoryBytes },
     slots: config.slots,
     // A hostile initialisation runs to its whole timeout: one slot stays free of them.
@@ -104,23 +109,22 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   const subscriber = redis.duplicate();
   subscriber.on('error', (error) => logger.warn({ err: error }, 'subscriber'));
 
+  const preparer = new Preparer({
+    ...{ pool, kvm, reports },
+    onFailure: (error, { name, version }) =>
+      logger.warn({ err: error, function: name, version }, 'version not prepared'),
+  });
+  const versions = new VersionListener({
+    ...{ redis, subscriber },
+    onVersion: (ref, warmId) => preparer.prepare(ref, warmId),
+    onError: (error) => logger.warn({ err: error }, 'announcement ignored'),
+  });
   let draining: Promise<void> | undefined;
-  const prepare = (ref: FunctionRef) => {
-    if (draining) return;
-    if (ref.requiresKvm !== undefined && ref.requiresKvm !== kvm) return;
-    pool.prepare(ref, 'background')?.catch((error) => {
-      logger.warn({ err: error, function: ref.name, version: ref.version }, 'version not prepared');
-    });
-  };
 
   return {
     pool,
     async start() {
-      await listenForVersions({
-        subscriber,
-        onVersion: prepare,
-        onError: (error) => logger.warn({ err: error }, 'announcement ignored'),
-      });
+      await versions.start();
       await listenForCancels({
         subscriber,
         redis,
@@ -138,6 +142,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   };
 
   async function drain(graceMs: number): Promise<void> {
+    versions.stop();
     const closed = Promise.all([
       heartbeat.drain().catch((error) => logger.warn({ err: error }, 'heartbeat failed')),
       ...lanes.map((lane) => lane.close()),

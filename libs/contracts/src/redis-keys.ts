@@ -16,10 +16,14 @@ export const keys = {
   /**
    * Hash: field `v{n}` → JSON of a version, `next` → highest number given out, `s:{sha256}` → number of the version
    * with this artifact and manifest, `settings` → JSON of what differs from `DEFAULT_SETTINGS`, `a:{alias}` → JSON of
-   * an alias, `rev` → highest revision given out to either, `settingsRev` and `ar:{alias}` → theirs. Outlives its
-   * versions, so that a number is never given out twice.
+   * an alias, `rev` → highest revision given out to either, `settingsRev` and `ar:{alias}` → theirs, `r{n}` → JSON of
+   * the version's `Readiness`. Outlives its versions, so that a number is never given out twice.
    */
   function: (tenant: string, name: string) => `mf:g:fn:${tenant}:${name}`,
+  /** Hash: `<tenant> <name> <version>` → JSON of `FunctionRef` of the versions that no worker has prepared yet. */
+  unprepared: 'mf:g:unprepared',
+  /** Hash of a function, with expiry: version → JSON of the last `ReadinessReport` that settles something. */
+  ready: (tenant: string, name: string) => `mf:w:ready:${tenant}:${name}`,
   /** Set of function names of a tenant. */
   functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
   /** String: JSON of `AcceptedRecord`. */
@@ -60,7 +64,7 @@ export const channels = {
   reply: (gatewayId: string) => `mf:w:rsp:${gatewayId}`,
   /** An invocation that nobody waited for has its end on record; the message is empty. */
   ended: (tenant: string, invocationId: string) => `mf:s:ended:${tenant}:${invocationId}`,
-  /** A version was uploaded: JSON of `FunctionRef`; workers prepare its snapshot in the background. */
+  /** A version was uploaded or shall be warm: JSON of `PrepareOrder`; workers prepare its snapshot in the background. */
   versions: 'mf:g:versions',
   /** Let go of an invocation: a `CancelOrder`, heard by every worker and gateway. */
   cancel: 'mf:g:cancel',
@@ -69,6 +73,8 @@ export const channels = {
     gateways: (gatewayId: string) => `mf:g:let:${gatewayId}`,
     workers: (gatewayId: string) => `mf:w:let:${gatewayId}`,
   },
+  /** A worker has tried to prepare a version: JSON of `ReadinessReport`. */
+  ready: 'mf:w:ready',
   /** A function's versions changed: `<tenant> <name>`; gateways forget what they cached of it. */
   registry: 'mf:g:registry',
   /** A tenant's secrets changed: `<tenant>`; gateways forget which versions hold. */

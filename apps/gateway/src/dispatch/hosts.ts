@@ -19,6 +19,8 @@ export interface Host {
   /** Calls that run or wait at the slots. */
   readonly callsInFlight: number;
   readonly startedAtMs: number;
+  /** Whether it says which versions it has prepared; an older release does not. */
+  readonly reportsReadiness: boolean;
   readonly lastSeenAtMs: number;
 }
 
@@ -66,7 +68,11 @@ function parseHost(
   const startedAtMs = count(fields['startedAtMs']);
   if (hostName === undefined || !isKvmKind(kvm) || !isIsolation(isolation)) return undefined;
   if (slots === undefined || callsInFlight === undefined || startedAtMs === undefined) return undefined;
-  return { workerId, hostName, kvm, isolation, slots, callsInFlight, startedAtMs, lastSeenAtMs };
+  const reportsReadiness = fields['reportsReadiness'] === '1';
+  return {
+    ...{ workerId, hostName, kvm, isolation, slots, callsInFlight, startedAtMs, reportsReadiness },
+    lastSeenAtMs,
+  };
 }
 
 function count(text: string | undefined): number | undefined {

@@ -47,8 +47,11 @@ export class FunctionCache {
     }
   }
 
-  forget(tenant: string, name: string): void {
-    this.#entries.delete(keyOf(tenant, name));
+  /** @param olderThanMs leaves what was read since. @defaultValue 0 */
+  forget(tenant: string, name: string, olderThanMs = 0): void {
+    const key = keyOf(tenant, name);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined && Date.now() - entry.loadedAtMs >= olderThanMs) this.#entries.delete(key);
   }
 
   /** After a lost connection announcements may have been missed. */

@@ -5,13 +5,17 @@ import {
   type FunctionRef,
   type FunctionSettings,
   keys,
+  type PrepareOrder,
+  type Readiness,
+  type ReadinessReport,
 } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { gatewayError, notFound } from '../errors.js';
 import { orUnavailable } from '../redis.js';
 import type { TenantPolicies } from '../tenants/tenant-policies.js';
 import { type Precondition, preconditionFailed, preconditionRequired } from './precondition.js';
-import { ADD_VERSION, DELETE_ALIAS, DELETE_VERSIONS, REFUSALS, WRITE } from './scripts.js';
+import { parseReport } from './readiness-report.js';
+import { ADD_VERSION, DELETE_ALIAS, DELETE_VERSIONS, REFUSALS, REPORT, WRITE } from './scripts.js';
 import { parseFunction, parseVersion, type StoredFunction } from './stored-function.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
 
@@ -39,10 +43,12 @@ export class FunctionRegistry {
     name: string,
     version: NewVersion,
   ): Promise<{ version: StoredVersion; created: boolean }> {
+    const pending: Readiness = { state: 'pending', atMs: Date.now() };
     const [number, created] = (await this.#eval(ADD_VERSION, tenant, name, [
       fingerprint(version),
       JSON.stringify(version),
       name,
+      JSON.stringify(pending),
     ])) as [number, number];
     const stored = { version: number, ...version };
     if (created === 1) await this.#announce(this.refOf(tenant, name, stored));
@@ -52,7 +58,42 @@ export class FunctionRegistry {
   }
 
   async getFunction(tenant: string, name: string): Promise<StoredFunction | undefined> {
+    const stored = await this.#read(tenant, name);
+    if (stored === undefined || !isPending(stored)) return stored;
+    return (await this.#takeReports(tenant, stored)) ? this.#read(tenant, name) : stored;
+  }
+
+  async #read(tenant: string, name: string): Promise<StoredFunction | undefined> {
     return parseFunction(name, await orUnavailable(this.#redis.hgetall(keys.function(tenant, name))));
+  }
+
+  /** Reports that no gateway heard. @returns whether one of them changed something. */
+  async #takeReports(tenant: string, { name, readiness }: StoredFunction): Promise<boolean> {
+    const texts = Object.values(await orUnavailable(this.#redis.hgetall(keys.ready(tenant, name))));
+    const reports = texts.flatMap((text) => parseReport(text) ?? []);
+    const news = reports.filter(({ version }) => readiness.get(version)?.state === 'pending');
+    const changed = await Promise.all(news.map((report) => this.report(report)));
+    return changed.includes(true);
+  }
+
+  /** Takes in what a worker says of a version. @returns whether that changed something. */
+  async report({ tenant, name, version, ...report }: ReadinessReport): Promise<boolean> {
+    const { state, atMs, workerId, message } = report;
+    if (state === 'unavailable') return false;
+    const readiness: Readiness = { state, atMs, workerId, ...(message !== undefined && { message }) };
+    const changed = await orUnavailable(
+      this.#redis.eval(
+        ...([REPORT, 2, keys.function(tenant, name), keys.unprepared] as const),
+        ...[String(version), unpreparedField({ tenant, name, version }), state, JSON.stringify(readiness)],
+      ),
+    );
+    if (changed === 1) await this.#changed(tenant, name);
+    return changed === 1;
+  }
+
+  /** Asks every worker to prepare a version. */
+  async order(order: PrepareOrder): Promise<void> {
+    await orUnavailable(this.#redis.publish(channels.versions, JSON.stringify(order)));
   }
 
   async getVersion(tenant: string, name: string, version: number): Promise<StoredVersion | undefined> {
@@ -162,6 +203,8 @@ export class FunctionRegistry {
       ...args,
     ])) as [number, ...string[]];
     if (usedBy.length > 0) return { usedBy: usedBy.sort() };
+    const unprepared = versions.map(({ version }) => unpreparedField({ tenant, name, version }));
+    await orUnavailable(this.#redis.hdel(keys.unprepared, ...unprepared));
     await this.#changed(tenant, name);
     return { deleted: deleted > 0 };
   }
@@ -195,6 +238,8 @@ export class FunctionRegistry {
   async #announce(ref: FunctionRef): Promise<void> {
     await orUnavailable(
       Promise.all([
+        // For workers that start later, or did not hear it.
+        this.#redis.hset(keys.unprepared, unpreparedField(ref), JSON.stringify(ref)),
         this.#redis.publish(channels.registry, `${ref.tenant} ${ref.name}`),
         this.#redis.publish(channels.versions, JSON.stringify(ref)),
       ]),
@@ -218,3 +263,9 @@ function withoutNumber({ version: _, ...rest }: StoredVersion): NewVersion {
 function textOf(precondition: Precondition | 'always'): string {
   return typeof precondition === 'string' ? precondition : `tags ${precondition.join(' ')}`;
 }
+
+const isPending = ({ readiness }: StoredFunction): boolean =>
+  [...readiness.values()].some(({ state }) => state === 'pending');
+
+const unpreparedField = (ref: Pick<FunctionRef, 'tenant' | 'name' | 'version'>): string =>
+  `${ref.tenant} ${ref.name} ${ref.version}`;

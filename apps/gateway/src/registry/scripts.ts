@@ -1,9 +1,9 @@
-/** KEYS function, names. ARGV fingerprint, version JSON, name. @returns {number, 1 if new}. */
+/** KEYS function, names. ARGV fingerprint, version JSON, name, readiness JSON. @returns {number, 1 if new}. */
 export const ADD_VERSION = `
 local same = redis.call('HGET', KEYS[1], 's:' .. ARGV[1])
 if same and redis.call('HEXISTS', KEYS[1], 'v' .. same) == 1 then return {tonumber(same), 0} end
 local n = redis.call('HINCRBY', KEYS[1], 'next', 1)
-redis.call('HSET', KEYS[1], 'v' .. n, ARGV[2], 's:' .. ARGV[1], n)
+redis.call('HSET', KEYS[1], 'v' .. n, ARGV[2], 's:' .. ARGV[1], n, 'r' .. n, ARGV[4])
 redis.call('SADD', KEYS[2], ARGV[3])
 return {n, 1}`;
 
@@ -32,7 +32,7 @@ if #users > 0 then return {0, unpack(users)} end
 local deleted = 0
 for j = 3, #ARGV, 2 do
   deleted = deleted + redis.call('HDEL', KEYS[1], 'v' .. ARGV[j])
-  redis.call('HDEL', KEYS[1], 's:' .. ARGV[j + 1])
+  redis.call('HDEL', KEYS[1], 's:' .. ARGV[j + 1], 'r' .. ARGV[j])
 end
 local rest = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
@@ -97,3 +97,17 @@ local no = refused(had, ARGV[3])
 if no then return no end
 redis.call('HDEL', KEYS[1], ARGV[1], ARGV[2])
 return {1}`;
+
+/**
+ * KEYS function, unprepared versions. ARGV version, its field there, state, readiness JSON. A version that has been
+ * ready stays it; another host's failure says nothing of it. @returns 1 if something changed.
+ */
+export const REPORT = `
+redis.call('HDEL', KEYS[2], ARGV[2])
+if redis.call('HEXISTS', KEYS[1], 'v' .. ARGV[1]) == 0 then return 0 end
+local known = redis.call('HGET', KEYS[1], 'r' .. ARGV[1])
+if not known then return 0 end
+local state = cjson.decode(known).state
+if state == 'ready' or state == ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], 'r' .. ARGV[1], ARGV[4])
+return 1`;

@@ -1,4 +1,10 @@
-import { type Alias, DEFAULT_SETTINGS, type FunctionSettings } from '@mayfly/contracts';
+import {
+  type Alias,
+  DEFAULT_SETTINGS,
+  type FunctionSettings,
+  type Readiness,
+  type ReadinessState,
+} from '@mayfly/contracts';
 import type { NewVersion, StoredVersion } from './stored-version.js';
 
 /** An alias as the registry keeps it. */
@@ -16,6 +22,8 @@ export interface StoredFunction {
   readonly settingsRevision: number;
   /** By name. */
   readonly aliases: ReadonlyMap<string, StoredAlias>;
+  /** By version; one that is missing is ready. */
+  readonly readiness: ReadonlyMap<number, Readiness>;
 }
 
 /** @param fields of the function's hash (contracts/redis-keys). @returns undefined when it has no version. */
@@ -25,8 +33,10 @@ export function parseFunction(
 ): StoredFunction | undefined {
   const versions: StoredVersion[] = [];
   const aliases = new Map<string, StoredAlias>();
+  const readiness = new Map<number, Readiness>();
   for (const [field, text] of Object.entries(fields)) {
     if (/^v\d+$/.test(field)) versions.push(parseVersion(Number(field.slice(1)), text));
+    else if (/^r\d+$/.test(field)) readiness.set(Number(field.slice(1)), JSON.parse(text) as Readiness);
     else if (field.startsWith('a:')) {
       const alias = field.slice(2);
       const revision = Number(fields[`ar:${alias}`] ?? 0);
@@ -41,6 +51,7 @@ export function parseFunction(
     settings: { ...DEFAULT_SETTINGS, ...own },
     settingsRevision: Number(fields['settingsRev'] ?? 0),
     aliases: new Map([...aliases].sort(([a], [b]) => (a < b ? -1 : 1))),
+    readiness,
   };
 }
 
@@ -48,7 +59,7 @@ export function parseVersion(version: number, text: string): StoredVersion {
   return { version, ...(JSON.parse(text) as NewVersion) };
 }
 
-/** Names of the aliases that send calls to the version. */
-export function aliasesOf({ aliases }: StoredFunction, version: number): string[] {
-  return [...aliases].filter(([, { weights }]) => (weights[version] ?? 0) > 0).map(([name]) => name);
+/** Whether the first worker has the version's snapshot, none has yet, or none can. */
+export function readinessOf({ readiness }: StoredFunction, version: number): ReadinessState {
+  return readiness.get(version)?.state ?? 'ready';
 }

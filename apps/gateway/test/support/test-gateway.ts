@@ -10,7 +10,7 @@ import { onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
 import { buildApp, type Gateway } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
-import type { Answer } from './answer-body.js';
+import type { Answer, AnswerBody } from './answer-body.js';
 import { tinyElf } from './elf.js';
 import { echo, type Script, ScriptedWorker, type ScriptedWorkerOptions } from './scripted-worker.js';
 
@@ -35,7 +35,13 @@ export interface TestGateway extends Gateway {
   readonly socketPath: string;
   fetch(path: string, init?: RequestInit): Promise<Answer>;
   invoke(body: unknown, headers?: Record<string, string>): Promise<Answer>;
-  upload(name: string, manifest?: unknown, binary?: Uint8Array): Promise<Answer>;
+  /** `prepared`: as though a worker had made the snapshot before the answer came. @defaultValue true */
+  upload(
+    name: string,
+    manifest?: unknown,
+    binary?: Uint8Array,
+    options?: { readonly prepared?: boolean },
+  ): Promise<Answer>;
   startWorker(script?: Script, options?: Partial<ScriptedWorkerOptions>): Promise<ScriptedWorker>;
 }
 
@@ -83,11 +89,25 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
         body: typeof body === 'string' ? body : JSON.stringify(body),
         headers: { 'content-type': 'application/json', ...headers },
       }),
-    upload: (name, manifest, binary = tinyElf()) => {
+    upload: async (name, manifest, binary = tinyElf(), { prepared = true } = {}) => {
       const form = new FormData();
       if (manifest !== undefined) form.append('manifest', JSON.stringify(manifest));
       form.append('binary', new Blob([new Uint8Array(binary)]), 'guest.elf');
-      return request(`/v1/functions/${name}/versions`, { method: 'POST', body: form });
+      const answer = await request(`/v1/functions/${name}/versions`, { method: 'POST', body: form });
+      if (!prepared || !answer.ok) return answer;
+      const { version } = (await answer.clone().json()) as AnswerBody;
+      const tenant = config.tenant;
+      const report = {
+        tenant,
+        name,
+        version,
+        workerId: 'scripted',
+        state: 'ready',
+        atMs: Date.now(),
+      } as const;
+      await gateway.services.registry.report(report);
+      gateway.services.cache.forget(tenant, name);
+      return answer;
     },
     startWorker: async (script = echo, workerOptions = {}) => {
       const worker = new ScriptedWorker(script, { redisPath: redis.socketPath, ...workerOptions });

@@ -44,6 +44,12 @@ interface Version {
   lastUse: number;
 }
 
+/** `built`: now, for who asked. */
+export interface Prepared {
+  readonly built: boolean;
+  readonly failure?: InitFailure;
+}
+
 type Ensured = { readonly version: Version; readonly built: boolean } | { readonly failure: InitFailure };
 
 /**
@@ -79,16 +85,15 @@ export class SandboxPool {
   }
 
   /**
-   * Initialises a version unless that is done; undefined when there is nothing to wait for. A version's own failure
-   * shows in `lease`.
+   * Initialises a version unless that is done; undefined when there is nothing to wait for. `failure`: the version's
+   * own; it shows in `lease`, too.
    * @throws MAYFLY_ERR_POOL_FULL, MAYFLY_ERR_POOL_CLOSED, and the host faults of the builder.
    */
-  prepare(
-    ref: FunctionRef,
-    urgency: 'call' | 'background' = 'call',
-  ): Promise<{ built: boolean }> | undefined {
+  prepare(ref: FunctionRef, urgency: 'call' | 'background' = 'call'): Promise<Prepared> | undefined {
     if (this.#find(versionKey(ref)) !== undefined) return undefined;
-    return this.#ensure(ref, urgency).then((ensured) => ({ built: 'built' in ensured && ensured.built }));
+    return this.#ensure(ref, urgency).then((ensured) =>
+      'failure' in ensured ? { built: false, failure: ensured.failure } : { built: ensured.built },
+    );
   }
 
   /** Same errors as `prepare`. */

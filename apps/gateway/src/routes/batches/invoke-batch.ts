@@ -11,7 +11,6 @@ import { gatewayError, invalidRequest } from '../../errors.js';
 import { readIdempotencyKey } from '../../idempotency/idempotency-key.js';
 import { newBatchId } from '../../ids.js';
 import { readPreferences } from '../../invocations/prefer.js';
-import { resolveVersion } from '../../invocations/resolve-version.js';
 import { BatchAccepted, BatchItemSchema, BatchLineSchema } from '../../schemas/batch.js';
 import { FunctionParams, problems } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
@@ -57,7 +56,7 @@ export function invokeBatchRoute(scope: FastifyInstance, services: Services): vo
       const { tenant, headers, body } = request;
       const { name } = request.params;
       const { respondAsync } = readPreferences(headers);
-      const { settings } = await resolveVersion(services.cache, { tenant, name, headers });
+      const { settings } = await services.resolver.resolve({ tenant, name, headers });
       const idempotencyKey = readIdempotencyKey(headers, settings.requireIdempotencyKey);
       const lines = linesOf(body);
       const client = settings.onDisconnect === 'detach' ? undefined : reply.raw;

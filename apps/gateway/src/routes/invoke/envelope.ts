@@ -33,6 +33,7 @@ export function envelopeRoute(scope: FastifyInstance, services: Services): void 
         // A body without a length (chunked) is measured when its arguments are.
         bodyBytes: Number(headers['content-length'] ?? Number.POSITIVE_INFINITY),
         durable: preferences.respondAsync,
+        signalOf: () => request.signal,
       });
       const once = readOnce(request, {
         ...{ route: '/invoke', name: body.function, qualifier, settings },

@@ -5,7 +5,7 @@ import { qualifierOf, readEnvelope } from '../../invocations/envelope.js';
 import { givenToGuest } from '../../invocations/given-to-guest.js';
 import { inputOfArguments } from '../../invocations/input.js';
 import type { Qualifier } from '../../invocations/qualifier.js';
-import { type ResolvedVersion, resolveVersion } from '../../invocations/resolve-version.js';
+import type { ResolvedVersion } from '../../invocations/resolve-version.js';
 import type { InvokeBody } from '../../schemas/invoke.js';
 import type { Services } from '../../services.js';
 
@@ -17,6 +17,8 @@ export interface EnvelopeRequest extends Pick<FastifyRequest, 'tenant' | 'header
   readonly bodyBytes: number;
   /** Whether the call outlives its connection. */
   readonly durable: boolean;
+  /** Of a client that may go while the call waits for its version. */
+  readonly signalOf?: () => AbortSignal;
 }
 
 export interface PreparedEnvelope {
@@ -27,16 +29,17 @@ export interface PreparedEnvelope {
 
 /**
  * The call that an envelope asks for, checked and ready to be queued.
- * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_INVALID_REQUEST, …_TOO_LARGE, …_QUOTA
+ * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_INVALID_REQUEST, …_TOO_LARGE, …_QUOTA, …_NOT_ROUTABLE
  */
 export async function prepareEnvelope(
   services: Services,
-  { tenant, headers, trace, body, bodyBytes, durable }: EnvelopeRequest,
+  { tenant, headers, trace, body, bodyBytes, durable, signalOf }: EnvelopeRequest,
 ): Promise<PreparedEnvelope> {
-  const { cache, blobs, policies, registry, secretGrants } = services;
+  const { resolver, blobs, policies, registry, secretGrants } = services;
   const name = body.function;
   const qualifier = qualifierOf(body);
-  const resolved = await resolveVersion(cache, { tenant, name, ...qualifier, headers });
+  const wanted = { tenant, name, ...qualifier, headers };
+  const resolved = await (durable ? resolver.resolve(wanted) : resolver.resolveRoutable(wanted, signalOf));
   const { version, alias, settings } = resolved;
   const { quotas } = policies.of(tenant);
   const { entrypoint, args, returns } = readEnvelope(body, version.manifest);

@@ -8,7 +8,6 @@ import { inputOfBody } from '../../invocations/input.js';
 import { readPreferences } from '../../invocations/prefer.js';
 import { parseTarget } from '../../invocations/qualifier.js';
 import { checkRawBody, readRawCall, readTimeout } from '../../invocations/raw-call.js';
-import { resolveVersion } from '../../invocations/resolve-version.js';
 import { InvocationSchema } from '../../schemas/invocation.js';
 import { RawQuery } from '../../schemas/invoke.js';
 import { problems, Strict } from '../../schemas/shared.js';
@@ -25,7 +24,7 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** `POST /invoke/{fn}`, `/invoke/{fn}@{version}` and `/invoke/{fn}:{alias}`: the body is the argument, the answer's body is the result. */
 export function rawRoute(scope: FastifyInstance, services: Services): void {
-  const { cache, blobs } = services;
+  const { resolver, blobs } = services;
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser(
     '*',
@@ -62,7 +61,11 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       services.invoker.checkOpen();
       const target = parseTarget(request.params.target);
       const { name } = target;
-      const resolved = await resolveVersion(cache, { tenant, ...target, headers: request.headers });
+      const preferences = readPreferences(request.headers);
+      const wanted = { tenant, ...target, headers: request.headers };
+      const resolved = preferences.respondAsync
+        ? await resolver.resolve(wanted)
+        : await resolver.resolveRoutable(wanted, () => request.signal);
       const { version, alias } = resolved;
       const { quotas } = services.policies.of(tenant);
       const rawCall = readRawCall(version.manifest, query.entrypoint);
@@ -71,7 +74,6 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
       checkMemory(resolved, quotas);
       const body = request.body ?? NO_BYTES;
       checkRawBody(rawCall, body, version.manifest);
-      const preferences = readPreferences(request.headers);
       const once = readOnce(request, {
         ...{ route: '/invoke/{target}', name, qualifier: target, settings: resolved.settings },
         payload: () => [body, query.entrypoint, query.timeoutMs],
