@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
 import type { Claim } from '../src/idempotency/claims.js';
+import { tinyElf } from './support/elf.js';
 import { echo, ScriptedWorker } from './support/scripted-worker.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
@@ -239,5 +240,48 @@ describe('Idempotency-Key', () => {
     const response = await gateway.invoke(CALL);
     expect([response.status, (await response.json()).errors[0]?.pointer]).toEqual([400, '#idempotency-key']);
     expect((await gateway.invoke(CALL, KEY)).status).toBe(200);
+  });
+});
+
+describe('Idempotency-Key of an upload', () => {
+  const upload = (gateway: TestGateway, timeoutMs: number, key = 'release-3') => {
+    const form = new FormData();
+    form.append('manifest', JSON.stringify({ ...ECHO_MANIFEST, timeoutMs }));
+    form.append('binary', new Blob([new Uint8Array(tinyElf())]), 'guest.elf');
+    return gateway.fetch('/v1/functions/echo/versions', {
+      method: 'POST',
+      body: form,
+      headers: { 'idempotency-key': key },
+    });
+  };
+
+  it('answers an upload that comes again with the version that it made, as it was answered', async () => {
+    const gateway = await gatewayWithEcho();
+    const first = await upload(gateway, 77);
+    const again = await upload(gateway, 77);
+    expect([again.status, again.headers.get('location')]).toEqual([201, first.headers.get('location')]);
+    expect(await again.text()).toBe(await first.text());
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect((await upload(gateway, 77, 'release-4')).status).toBe(200);
+  });
+
+  it('refuses another upload, and is free again after one that failed', async () => {
+    const gateway = await gatewayWithEcho();
+    expect((await upload(gateway, 0)).status).toBe(400);
+    expect(await claims()).toEqual([]);
+    await upload(gateway, 78);
+    expect((await upload(gateway, 79)).status).toBe(422);
+  });
+
+  it('refuses one that comes while the first is under way, unless that one must have died', async () => {
+    const gateway = await gatewayWithEcho();
+    await upload(gateway, 80);
+    const [[key, { answer: _, ...claim }] = ['', {} as Claim]] = await claims();
+    await client.set(key, JSON.stringify({ ...claim, untilMs: Date.now() + 60_000 }), 'PX', 60_000);
+    const refused = await upload(gateway, 80);
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([409, '1']);
+    await client.set(key, JSON.stringify({ ...claim, untilMs: Date.now() - 1 }), 'PX', 60_000);
+    expect((await upload(gateway, 80)).status).toBe(200);
+    expect((await claims())[0]?.[1].answer?.status).toBe(200);
   });
 });

@@ -298,6 +298,13 @@ describe('GET /v1/invocations', () => {
     expect(third).toEqual({ ids: ids.slice(4) });
   });
 
+  it('lists calls that were waited for, too', async () => {
+    const gateway = await gatewayWithEcho();
+    const accepted = await accept(gateway);
+    const { invocationId } = await (await gateway.invoke(CALL)).json();
+    await expect.poll(() => list(gateway)).toEqual({ ids: [invocationId, accepted] });
+  });
+
   it('stays right where an invocation that a cursor names is forgotten', async () => {
     const gateway = await gatewayWithEcho();
     const ids = await acceptMany(gateway, 4);

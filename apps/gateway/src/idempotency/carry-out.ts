@@ -5,6 +5,7 @@ import type { EndWatch } from '../invocations/end-watch.js';
 import type { InvocationStore, KnownInvocation } from '../invocations/invocation-store.js';
 import type { Claim, Claims } from './claims.js';
 import type { OnceRequest } from './idempotency-key.js';
+import { keyReused } from './key-reused.js';
 
 /**
  * DESIGN: a claim names the invocation before it is queued, and the invocation's record alone says what became of it:
@@ -67,11 +68,7 @@ export async function carryOutOnce<T>(deps: OnceDeps, task: OnceTask<T>): Promis
     const standing = await claims.take(once, claim);
     if (standing === undefined)
       return { kind: 'ran', value: await runClaimed(claims, task, claim, startedAt) };
-    if (standing.fingerprint !== once.fingerprint)
-      throw gatewayError(
-        'MAYFLY_ERR_GATEWAY_IDEMPOTENCY_KEY_REUSED',
-        'the first request with this key had another body',
-      );
+    if (standing.fingerprint !== once.fingerprint) throw keyReused();
     const invocationId = standing.id;
     const known = await store.find(tenant, invocationId);
     if (isOver(standing, known)) {

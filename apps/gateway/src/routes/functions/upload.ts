@@ -1,8 +1,13 @@
 import multipart from '@fastify/multipart';
 import { isMayflyError, LIMITS } from '@mayfly/contracts';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { gatewayError } from '../../errors.js';
+import { answerOnce } from '../../idempotency/answer-once.js';
+import { Claims } from '../../idempotency/claims.js';
+import { onceRequest, readIdempotencyKey } from '../../idempotency/idempotency-key.js';
+import { sendAnswer } from '../../plugins/error-handler.js';
+import type { Answer } from '../../problem.js';
 import { VersionSchema } from '../../schemas/function.js';
 import { ManifestSchema } from '../../schemas/manifest.js';
 import { FunctionParams, problems } from '../../schemas/shared.js';
@@ -11,6 +16,7 @@ import { parseManifest } from '../../uploads/manifest.js';
 import { discard, type ReceivedUpload, receiveUpload } from '../../uploads/receive.js';
 import { describeVersion, versionPath } from './describe.js';
 
+const JSON_TYPE = 'application/json; charset=utf-8';
 /** An upload is held in memory while its ELF is checked, so few are taken at once. */
 const MAX_UPLOADS = 4;
 
@@ -19,6 +25,7 @@ export async function uploadRoute(scope: FastifyInstance, services: Services): P
   scope.removeContentTypeParser(['application/json', 'text/plain']);
   await scope.register(multipart);
   scope.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  const claims = new Claims(services.redis);
   let uploads = 0;
 
   scope.post<{ Params: Static<typeof FunctionParams> }>(
@@ -56,22 +63,43 @@ export async function uploadRoute(scope: FastifyInstance, services: Services): P
         const { tenant } = request;
         const { name } = request.params;
         const upload = await receiveUpload(request, services.blobs, tenant);
-        const { version, created } = await storeVersion(services, { tenant, name, upload });
-        services.cache.forget(tenant, name);
-        if (created)
-          await services.audit.record(request, {
-            ...{ action: 'version.create', tenant, target: `${name}@${version.version}` },
-            after: { artifactSha256: version.artifactSha256, manifest: version.manifest },
-          });
-        return await reply
-          .code(created ? 201 : 200)
-          .header('location', versionPath(name, version.version))
-          .send(describeVersion(name, version));
+        const key = readIdempotencyKey(request.headers, false);
+        const act = () => answerUpload(services, request, { name, upload });
+        if (key === undefined) return sendAnswer(reply, await act());
+        const scope = {
+          ...{ tenant, route: '/v1/functions/{name}/versions' },
+          function: name,
+          qualifier: '',
+        };
+        const once = onceRequest(key, scope, [upload.binary.sha256, upload.manifestText]);
+        const { answer, replayed } = await answerOnce(claims, once, act);
+        if (replayed) reply.header('idempotency-replayed', 'true');
+        return sendAnswer(reply, answer);
       } finally {
         uploads -= 1;
       }
     },
   );
+}
+
+async function answerUpload(
+  services: Services,
+  request: FastifyRequest,
+  { name, upload }: { name: string; upload: ReceivedUpload },
+): Promise<Answer & { readonly body: string }> {
+  const { tenant } = request;
+  const { version, created } = await storeVersion(services, { tenant, name, upload });
+  services.cache.forget(tenant, name);
+  if (created)
+    await services.audit.record(request, {
+      ...{ action: 'version.create', tenant, target: `${name}@${version.version}` },
+      after: { artifactSha256: version.artifactSha256, manifest: version.manifest },
+    });
+  return {
+    status: created ? 201 : 200,
+    headers: { 'content-type': JSON_TYPE, location: versionPath(name, version.version) },
+    body: JSON.stringify(describeVersion(name, version)),
+  };
 }
 
 async function storeVersion(
