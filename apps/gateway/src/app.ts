@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { BlobStore } from '@mayfly/blobs';
-import { DATA_FOLDERS, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import { DATA_FOLDERS, LIMITS } from '@mayfly/contracts';
 import type { SecretKeys } from '@mayfly/secrets';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -50,7 +50,7 @@ import { resultRoute } from './routes/invocations/result.js';
 import { envelopeRoute } from './routes/invoke/envelope.js';
 import { rawRoute } from './routes/invoke/raw.js';
 import { healthRoutes } from './routes/platform/health.js';
-import { hostsRoute } from './routes/platform/hosts.js';
+import { hostsRoutes } from './routes/platform/hosts.js';
 import { limitsRoute } from './routes/platform/limits.js';
 import { secretRoutes } from './routes/secrets/secrets.js';
 import { SecretGrants } from './secrets/secret-grants.js';
@@ -119,7 +119,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const admission = new Admission(config, new QueueDepth(producer));
   observePlatform(telemetry.metrics, {
     ...{ producer, admission },
-    workersAlive: () => redis.commands.zcount(keys.workers, Date.now() - WORKER_ALIVE_MS, '+inf'),
+    workersAlive: () => hosts.countLive(),
   });
   const desk = new CancelDesk({ redis: redis.commands, gatewayId: config.gatewayId });
   const canceler = new Canceler({ store, waiters, desk });
@@ -213,7 +213,7 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
   await app.register(async (scope) => {
     requireKey(scope, new ApiKeys(services.directory, services.config));
     limitsRoute(scope, services);
-    hostsRoute(scope, services);
+    hostsRoutes(scope, services);
     listRoute(scope, services);
     getRoutes(scope, services);
     removeRoutes(scope, services);

@@ -1,11 +1,13 @@
 import { channels, keys, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { makeOperator } from '../../../test/helpers/operator.js';
+import { startRedis } from '../../../test/helpers/redis.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
 const BEAT = {
   ...{ hostName: 'kvm-1', kvm: 'software', isolation: 'process' },
-  ...{ slots: 2, callsInFlight: 1, startedAtMs: 1_700_000_000_000, draining: 0 },
+  ...{ slots: 2, callsInFlight: 1, startedAtMs: 1_700_000_000_000, state: 'active' },
 };
 
 function connect(gateway: TestGateway): Redis {
@@ -18,6 +20,7 @@ function connect(gateway: TestGateway): Redis {
 async function beat(redis: Redis, workerId: string, fields: object = {}, atMs = Date.now()): Promise<number> {
   await redis.hset(keys.worker(workerId), { ...BEAT, ...fields });
   await redis.zadd(keys.workers, atMs, workerId);
+  await redis.zadd(keys.seenWorkers, atMs, workerId);
   return atMs;
 }
 
@@ -26,23 +29,49 @@ const codeOf = async (answer: { status: number; json(): Promise<{ code?: string 
   (await answer.json()).code,
 ];
 
+/** A gateway, and an operator of it. */
+async function withOperator() {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const authorization = `Bearer ${await makeOperator(server.socketPath)}`;
+  const gateway = await startGateway({ redis: server });
+  return {
+    ...{ gateway, redis: connect(gateway) },
+    get: () => gateway.fetch('/v1/hosts', { headers: { authorization } }),
+    post: (target: string) => gateway.fetch(target, { method: 'POST', headers: { authorization } }),
+  };
+}
+
 describe('GET /v1/hosts', () => {
-  it('lists the workers that live, by id, with what they stand on', async () => {
-    const gateway = await startGateway();
-    const redis = connect(gateway);
-    expect(await (await gateway.fetch('/v1/hosts')).json()).toEqual({ items: [] });
-    const second = await beat(redis, 'w-2', { kvm: 'hardware', isolation: 'thread' });
+  it('lists workers by id, with what they stand on and do, also those that went without a word', async () => {
+    const { redis, get } = await withOperator();
+    expect(await (await get()).json()).toEqual({ items: [] });
+    const second = await beat(redis, 'w-2', { kvm: 'hardware', isolation: 'thread', state: 'cordoned' });
     const first = await beat(redis, 'w-1');
-    await beat(redis, 'w-gone', {}, Date.now() - WORKER_ALIVE_MS - 1);
-    const answer = await gateway.fetch('/v1/hosts');
+    const gone = await beat(redis, 'w-gone', {}, Date.now() - WORKER_ALIVE_MS - 1000);
+    await redis.hset(keys.hostOrders, 'w-2', 'cordon');
+    const answer = await get();
     expect(answer.status).toBe(200);
     const common = { hostName: 'kvm-1', slots: 2, callsInFlight: 1, startedAtMs: 1_700_000_000_000 };
+    const software = { ...common, kvm: 'software', isolation: 'process' };
     expect(await answer.json()).toEqual({
       items: [
-        { workerId: 'w-1', ...common, kvm: 'software', isolation: 'process', lastSeenAtMs: first },
-        { workerId: 'w-2', ...common, kvm: 'hardware', isolation: 'thread', lastSeenAtMs: second },
+        { workerId: 'w-1', ...software, state: 'active', lastSeenAtMs: first },
+        {
+          ...{ workerId: 'w-2', ...common, state: 'cordoned', order: 'cordon' },
+          ...{ kvm: 'hardware', isolation: 'thread', lastSeenAtMs: second },
+        },
+        { workerId: 'w-gone', ...software, state: 'dead', lastSeenAtMs: gone },
       ],
     });
+  });
+
+  it('reads the heartbeats of the first releases, which have no state', async () => {
+    const { redis, get } = await withOperator();
+    await redis.hset(keys.worker('w-old'), { ...BEAT, draining: 0 });
+    await redis.hdel(keys.worker('w-old'), 'state');
+    await redis.zadd(keys.workers, Date.now(), 'w-old');
+    expect(await (await get()).json()).toMatchObject({ items: [{ workerId: 'w-old', state: 'active' }] });
   });
 
   it.each([
@@ -51,20 +80,58 @@ describe('GET /v1/hosts', () => {
     ['slots', '-1'],
     ['callsInFlight', 'many'],
     ['startedAtMs', '1e400'],
+    ['state', 'asleep'],
   ])('leaves out, and logs, a worker whose %s is %s', async (field, value) => {
-    const gateway = await startGateway();
-    const redis = connect(gateway);
+    const { gateway, redis, get } = await withOperator();
     await beat(redis, 'w-1');
     await beat(redis, 'w-odd', { [field]: value });
-    const { items } = await (await gateway.fetch('/v1/hosts')).json();
+    const { items } = await (await get()).json();
     expect(items).toEqual([expect.objectContaining({ workerId: 'w-1' })]);
     expect(gateway.log).toContainEqual(expect.objectContaining({ workerId: 'w-odd' }));
   });
 
   it('answers unavailable while its Redis is away', async () => {
-    const gateway = await startGateway();
+    const { gateway, get } = await withOperator();
     await gateway.redis.stop();
-    expect(await codeOf(await gateway.fetch('/v1/hosts'))).toEqual([503, 'unavailable']);
+    expect(await codeOf(await get())).toEqual([503, 'unavailable']);
+  });
+
+  it('is for operators', async () => {
+    const gateway = await startGateway();
+    expect(await codeOf(await gateway.fetch('/v1/hosts'))).toEqual([403, 'forbidden']);
+    const cordon = await gateway.fetch('/v1/hosts/w-1/cordon', { method: 'POST' });
+    expect(await codeOf(cordon)).toEqual([403, 'forbidden']);
+  });
+});
+
+describe('POST /v1/hosts/{id}/…', () => {
+  it.each([
+    ['cordon', 'cordon'],
+    ['drain', 'drain'],
+    ['uncordon', null],
+  ])('puts what a worker is to do where it looks, and on the audit log: %s', async (verb, order) => {
+    const { redis, post } = await withOperator();
+    await beat(redis, 'w-1');
+    const before = order === null ? 'drain' : 'none';
+    if (order === null) await redis.hset(keys.hostOrders, 'w-1', 'drain');
+    const entries = await redis.xlen(keys.audit);
+    const answer = await post(`/v1/hosts/w-1/${verb}`);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ workerId: 'w-1', ...(order !== null && { order }) });
+    expect(await redis.hget(keys.hostOrders, 'w-1')).toBe(order);
+    const [last] = await redis.xrevrange(keys.audit, '+', '-', 'COUNT', 1);
+    expect(JSON.parse(last?.[1][1] ?? '')).toMatchObject({
+      ...{ action: `host.${verb}`, target: 'w-1', actor: { kind: 'operator' } },
+      ...{ before: { order: before }, after: { order: order ?? 'none' } },
+    });
+    // The same again changes nothing.
+    expect((await post(`/v1/hosts/w-1/${verb}`)).status).toBe(200);
+    expect(await redis.xlen(keys.audit)).toBe(entries + 1);
+  });
+
+  it('knows no worker that nobody has heard of', async () => {
+    const { post } = await withOperator();
+    expect(await codeOf(await post('/v1/hosts/w-9/cordon'))).toEqual([404, 'not-found']);
   });
 });
 

@@ -6,9 +6,9 @@ import type { JobView } from './job-view.js';
 import type { Lane as LaneName } from './permits.js';
 import type { Processor, StopReason } from './processor.js';
 
-/** A killed host's jobs are found after lock and check, some ten seconds, instead of BullMQ's minute. */
-const LOCK_DURATION_MS = 10_000;
-const STALLED_INTERVAL_MS = 5_000;
+/** A killed host's jobs are found after lock and check, six to ten seconds, instead of BullMQ's minute. */
+const LOCK_DURATION_MS = 6_000;
+const STALLED_INTERVAL_MS = 2_000;
 /** Starts of one async job, all reasons together: attempts, stalls and drains. */
 const MAX_STARTS = 10;
 

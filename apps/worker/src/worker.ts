@@ -4,7 +4,9 @@ import type { Redis } from 'ioredis';
 import { listenForCancels } from './cancel-listener.js';
 import { kvmKind } from './cells/kvm-kind.js';
 import type { WorkerConfig } from './config.js';
+import { Duty } from './duty.js';
 import { Heartbeat } from './heartbeat.js';
+import { Intake } from './intake.js';
 import { Lane } from './lane.js';
 import { Permits } from './permits.js';
 import type { ImageBuilder } from './pool/guest-image.js';
@@ -17,6 +19,7 @@ import { countedBuilder, observePool } from './telemetry/pool-metrics.js';
 import { Preparer } from './versions/preparer.js';
 import { ReadinessReports } from './versions/readiness-reports.js';
 import { VersionListener } from './versions/version-listener.js';
+import { within } from './within.js';
 
 /** What a drain may take beyond its grace: calls that were killed, replies and records that are on their way. */
 const AFTER_GRACE_MS = 3_000;
@@ -30,7 +33,14 @@ export interface Logger {
 export interface WorkerDeps {
   readonly config: Pick<
     WorkerConfig,
-    'workerId' | 'slots' | 'isolation' | 'callsAhead' | 'jobsAtOnce' | 'maxSandboxes' | 'maxMemoryBytes'
+    | 'workerId'
+    | 'slots'
+    | 'isolation'
+    | 'callsAhead'
+    | 'jobsAtOnce'
+    | 'maxSandboxes'
+    | 'maxMemoryBytes'
+    | 'drainGraceMs'
   >;
   /** Belongs to the caller, who ends it after `drain`. */
   readonly redis: Redis;
@@ -86,17 +96,28 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     telemetry: new CallTelemetry(telemetry, (error) => logger.error({ err: error }, 'telemetry of a call')),
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
   });
-  const lanes = (['sync', 'async'] as const).map(
-    (name) =>
-      new Lane({
-        name,
-        redis,
-        processor,
-        workerId: config.workerId,
-        jobsAtOnce: config.jobsAtOnce,
-        onError: (error, context) => logger.warn({ err: error, ...context }, 'queue'),
-      }),
-  );
+  const makeLane = (name: 'sync' | 'async') =>
+    new Lane({
+      name,
+      redis,
+      processor,
+      workerId: config.workerId,
+      jobsAtOnce: config.jobsAtOnce,
+      onError: (error, context) => logger.warn({ err: error, ...context }, 'queue'),
+    });
+  const intake = new Intake(() => [makeLane('sync'), makeLane('async')]);
+  const onStop = (jobs: number) => logger.warn({ jobs }, 'grace is over: killing what runs');
+  const duty = new Duty({
+    intake,
+    graceMs: config.drainGraceMs,
+    afterGraceMs: AFTER_GRACE_MS,
+    onChange: (state) => {
+      logger.info({ state }, 'another duty');
+      heartbeat.beatNow();
+    },
+    onStop,
+    onError: (error) => logger.error({ err: error }, 'an order was not carried out'),
+  });
   const heartbeat = new Heartbeat({
     redis,
     workerId: config.workerId,
@@ -104,6 +125,8 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     isolation: config.isolation,
     kvm,
     callsInFlight: () => permits.inUse,
+    state: () => duty.state,
+    onOrder: (order) => duty.obey(order),
     onError: (error) => logger.warn({ err: error }, 'heartbeat failed'),
   });
   const subscriber = redis.duplicate();
@@ -132,7 +155,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
         processor,
         onError: (error) => logger.warn({ err: error }, 'nobody is told that a call was canceled'),
       });
-      await Promise.all(lanes.map((lane) => lane.start()));
+      await intake.open();
       await heartbeat.start();
     },
     drain(graceMs) {
@@ -143,38 +166,13 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
 
   async function drain(graceMs: number): Promise<void> {
     versions.stop();
-    const closed = Promise.all([
-      heartbeat.drain().catch((error) => logger.warn({ err: error }, 'heartbeat failed')),
-      ...lanes.map((lane) => lane.close()),
-    ]);
-    if (!(await within(closed, graceMs))) {
-      const jobs = lanes.reduce((sum, lane) => sum + lane.running, 0);
-      logger.warn({ jobs }, 'grace is over: killing what runs');
-      for (const lane of lanes) lane.stopAll('drain');
-      await within(closed, AFTER_GRACE_MS);
-    }
+    duty.leave();
+    await intake.drain(graceMs, { afterGraceMs: AFTER_GRACE_MS, onStop });
     if (!(await within(delivery.flushed(), AFTER_GRACE_MS))) logger.warn({}, 'not all was delivered');
     // Until here calls run that can be canceled.
     subscriber.disconnect();
     router.close();
     await within(pool.close(), AFTER_GRACE_MS);
     await within(heartbeat.stop(), AFTER_GRACE_MS);
-  }
-}
-
-/** Whether the work is done by then. A failure counts as done. */
-async function within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, limitMs, false);
-  });
-  const done = work.then(
-    () => true,
-    () => true,
-  );
-  try {
-    return await Promise.race([done, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

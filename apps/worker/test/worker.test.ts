@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { channels, keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
+import { channels, keys, LIMITS, WORKER_ALIVE_MS, WORKER_LISTED_MS } from '@mayfly/contracts';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { kvmKind } from '../src/cells/kvm-kind.js';
 import { connectRedis } from '../src/redis.js';
@@ -204,7 +204,7 @@ test('a version that requires another kind of KVM is not even initialised when i
   expect(harness.images.builds).toBe(1);
 });
 
-test('a live worker is in the list, with what it is; a drained one is not', async () => {
+test('a live worker is in the lists, with what it is and does; one that has left is not', async () => {
   const worker = await harness.startWorker({ workerId: 'w-beat' });
   const beatMs = Number(await harness.redis.zscore(keys.workers, 'w-beat'));
   expect(Date.now() - beatMs).toBeLessThan(WORKER_ALIVE_MS);
@@ -214,13 +214,69 @@ test('a live worker is in the list, with what it is; a drained one is not', asyn
     callsInFlight: '0',
     kvm: kvmKind(),
     isolation: 'thread',
-    draining: '0',
+    state: 'active',
   });
-  expect(await harness.redis.pttl(keys.worker('w-beat'))).toBeLessThanOrEqual(WORKER_ALIVE_MS);
+  expect(await harness.redis.pttl(keys.worker('w-beat'))).toBeLessThanOrEqual(WORKER_LISTED_MS);
+  expect(await harness.redis.zscore(keys.seenWorkers, 'w-beat')).not.toBeNull();
   await worker.drain(1000);
   expect(await harness.redis.zscore(keys.workers, 'w-beat')).toBeNull();
+  expect(await harness.redis.zscore(keys.seenWorkers, 'w-beat')).toBeNull();
   expect(await harness.redis.exists(keys.worker('w-beat'))).toBe(0);
 });
+
+test('a cordoned worker ends what it runs, takes nothing, and takes calls again once it is uncordoned', async () => {
+  await harness.startWorker({ workerId: 'w-1' });
+  const [started, gate] = [deferred(), deferred()];
+  harness.images.script = async () => {
+    started.resolve();
+    await gate.promise;
+    return report();
+  };
+  const [running, later] = [invocationItem(), invocationItem()];
+  await harness.add('async', invocationJob([running]));
+  await started.promise;
+  await harness.redis.hset(keys.hostOrders, 'w-1', 'cordon');
+  await inState('w-1', 'cordoned');
+  expect(await harness.redis.zscore(keys.workers, 'w-1')).toBeNull();
+  gate.resolve();
+  expect(await harness.recorded(running.invocationId)).toMatchObject({ outcome: 'succeeded' });
+  await vi.waitFor(async () => expect(await harness.redis.info('clients')).toContain('blocked_clients:0\r'));
+  await harness.add('async', invocationJob([later]));
+  // Some heartbeats long, nobody takes it.
+  const seenMs = async () => Number(await harness.redis.zscore(keys.seenWorkers, 'w-1'));
+  const sinceMs = await seenMs();
+  while ((await seenMs()) < sinceMs + 2000) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await harness.record(later.invocationId)).toBeUndefined();
+  await harness.redis.hdel(keys.hostOrders, 'w-1');
+  expect(await harness.recorded(later.invocationId)).toMatchObject({ outcome: 'succeeded', attempt: 1 });
+  await inState('w-1', 'active');
+});
+
+test('a worker that is told to drain kills what outlasts its grace, and another one runs it', async () => {
+  await harness.startWorker({ workerId: 'w-1', drainGraceMs: 50 });
+  const started = deferred();
+  harness.images.script = async ({ options }) => {
+    started.resolve();
+    await new Promise((resolve) => options.signal?.addEventListener('abort', resolve));
+    return report({ outcome: 'canceled' });
+  };
+  const item = invocationItem();
+  await harness.add('async', invocationJob([item]), { attempts: 3 });
+  await started.promise;
+  await harness.redis.hset(keys.hostOrders, 'w-1', 'drain');
+  await inState('w-1', 'drained');
+  expect(await harness.record(item.invocationId)).toBeUndefined();
+  harness.images.script = async () => report();
+  await harness.startWorker({ workerId: 'w-2' });
+  expect(await harness.recorded(item.invocationId)).toMatchObject({ outcome: 'succeeded', workerId: 'w-2' });
+});
+
+/** Resolves once the worker says so. */
+async function inState(workerId: string, state: string): Promise<void> {
+  await vi.waitFor(async () => expect(await harness.redis.hget(keys.worker(workerId), 'state')).toBe(state), {
+    timeout: 10_000,
+  });
+}
 
 test('a drain lets running calls end and takes no new ones', async () => {
   const worker = await harness.startWorker();

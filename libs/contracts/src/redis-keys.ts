@@ -10,7 +10,9 @@ export const SYNC_QUEUE = '{sync-0}';
 export const ASYNC_QUEUE = '{async-0}';
 
 /** A worker whose last heartbeat is older counts as gone. */
-export const WORKER_ALIVE_MS = 10_000;
+export const WORKER_ALIVE_MS = 5_000;
+/** How long a worker that is gone without a word is still listed, as dead. */
+export const WORKER_LISTED_MS = 600_000;
 
 export const keys = {
   /**
@@ -43,10 +45,17 @@ export const keys = {
   secret: (tenant: string, name: string) => `mf:t:sec:${tenant}:${name}`,
   /** Hash: name of a secret → JSON `[[version, createdAtMs], …]`, oldest first; the last one is what calls get. */
   secrets: (tenant: string) => `mf:t:secs:${tenant}`,
-  /** Hash per live worker, with expiry: what it is and that it lives. */
+  /** Hash per worker, until `WORKER_LISTED_MS` after its last heartbeat: what it is and does. */
   worker: (workerId: string) => `mf:w:host:${workerId}`,
-  /** Sorted set of worker ids by the epoch milliseconds of their last heartbeat; fresh for `WORKER_ALIVE_MS`. */
+  /**
+   * Sorted set of the workers that take calls, by the epoch milliseconds of their last heartbeat; fresh for
+   * `WORKER_ALIVE_MS`.
+   */
   workers: 'mf:w:hosts',
+  /** The same of all workers, whether they take calls or not, for `WORKER_LISTED_MS`. */
+  seenWorkers: 'mf:w:seen',
+  /** Hash: worker id → a `HostOrder`, as long as it holds. Workers read theirs with each heartbeat. */
+  hostOrders: 'mf:g:hosts',
   /** Hash: tenant → JSON of what operators decided of it. Written with the audit log's entry, in one script. */
   tenants: 'mf:t:tenants',
   /** Hash: key id → JSON of a key, with the SHA-256 of its text. */

@@ -26,6 +26,7 @@ const CONFIG: WorkerDeps['config'] = {
   jobsAtOnce: 4,
   maxSandboxes: 64,
   maxMemoryBytes: 1_000_000,
+  drainGraceMs: 5_000,
 };
 
 /** A worker over scripted guests, and the gateway's end of queue, reply socket and records, on a real Redis. */

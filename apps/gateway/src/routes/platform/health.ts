@@ -1,4 +1,3 @@
-import { keys, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { Services } from '../../services.js';
@@ -38,9 +37,9 @@ function drainCheck({ invoker }: Services): Static<typeof Check> {
   return { name: 'accepting', ok: !invoker.draining, ...(invoker.draining && { detail: 'draining' }) };
 }
 
-async function redisChecks({ redis }: Services): Promise<Static<typeof Check>[]> {
+async function redisChecks({ hosts }: Services): Promise<Static<typeof Check>[]> {
   try {
-    const alive = await redis.zcount(keys.workers, Date.now() - WORKER_ALIVE_MS, '+inf');
+    const alive = await hosts.countLive();
     return [
       { name: 'redis', ok: true },
       { name: 'workers', ok: alive > 0, detail: `${alive} alive` },
