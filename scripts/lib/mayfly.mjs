@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { jailSuffices } from '../doctor/jail.mjs';
 import { fail, say } from './console.mjs';
-import { root } from './exec.mjs';
+import { root, run } from './exec.mjs';
 import { startProcess } from './processes.mjs';
 import { startRedis } from './redis.mjs';
 
@@ -62,6 +62,9 @@ export async function startMayfly() {
         }),
         graceMs,
       );
+    const operatorKey = await firstOperatorKey({ ...env, MAYFLY_REDIS_URL: urls.gateway });
+    if (operatorKey)
+      say(`\nOperator key ${operatorKey}\n           shown this once: only its hash is kept\n`);
     // The worker starts first and so is drained last: a gateway on its way out still gets its answers.
     const worker = node(
       'worker',
@@ -77,7 +80,7 @@ export async function startMayfly() {
     );
     await ready(url, [worker, gateway]);
     const children = started.map((entry) => entry.process);
-    return { url, tenantKey, dataFolder, redisUrl: urls.operator, children, stop };
+    return { url, tenantKey, operatorKey, dataFolder, redisUrl: urls.operator, children, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -129,6 +132,13 @@ function keptSecretsKey(dataFolder) {
   const file = path.join(dataFolder, 'secrets-key');
   if (!existsSync(file)) writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
   return file;
+}
+
+/** Makes the operator's key on the first start over this Redis. @returns undefined when there is one. */
+async function firstOperatorKey(env) {
+  const file = path.join(root, 'apps/gateway/dist/operator-key.js');
+  const { output } = await run(process.execPath, [file, '--first', '--label', 'npm start'], { env });
+  return /^mfo_\S+$/m.exec(output)?.[0];
 }
 
 /** Waits until the gateway says it is ready; a child that ends meanwhile ends the wait with its log. */

@@ -41,6 +41,8 @@ export interface Mayfly {
   readonly workers: Process[];
   /** A request with the tenant key; `target` is a path. */
   request(target: string, init?: RequestInit): Promise<Response>;
+  /** A request with an operator's key. */
+  operator(target: string, init?: RequestInit): Promise<Response>;
   invoke(envelope: Record<string, unknown>): Promise<Response>;
   /** Uploads a guest of `guests/build` with its manifest, as the function of the same name. */
   upload(
@@ -87,6 +89,15 @@ export async function startMayfly(
       ...init,
       headers: { authorization: `Bearer ${key}`, ...(init.headers as Record<string, string>) },
     });
+  let operatorKey: Promise<string> | undefined;
+  const operator = async (target: string, init: RequestInit = {}) => {
+    operatorKey ??= makeOperatorKey(env);
+    const authorization = `Bearer ${await operatorKey}`;
+    return fetch(`${url}${target}`, {
+      ...init,
+      headers: { authorization, ...(init.headers as Record<string, string>) },
+    });
+  };
   const stop = async () => {
     await Promise.all([gateway, ...workers].map((process) => process.end('SIGKILL')));
     await redis.stop();
@@ -105,6 +116,7 @@ export async function startMayfly(
     gateway,
     workers,
     request,
+    operator,
     startWorker,
     stop,
     invoke: (envelope) =>
@@ -124,6 +136,15 @@ export async function startMayfly(
       return request(`/v1/functions/${name}/versions`, { method: 'POST', body: form });
     },
   };
+}
+
+/** As an operator does it on the gateway's host. */
+async function makeOperatorKey(env: Record<string, string>): Promise<string> {
+  const command = start('apps/gateway/dist/operator-key.js', env);
+  await once(command.child, 'close');
+  const key = /^mfo_\S+$/m.exec(command.output())?.[0];
+  if (key === undefined) throw new Error(`no operator key was made: ${command.output()}`);
+  return key;
 }
 
 /** Starts a program of ours with nothing but this environment. `under`: a command that runs it. */

@@ -37,7 +37,7 @@ const LIBRARY_READS: Readonly<Record<string, readonly string[]>> = {
   'libs/hypervisor/src/hypervisor.ts': ['RUST_LOG'],
 };
 /** A process's entry hands its environment to its config.ts, whole. */
-const ENTRIES = ['apps/gateway/src/server.ts', 'apps/worker/src/main.ts'];
+const ENTRIES = ['apps/gateway/src/server.ts', 'apps/gateway/src/operator-key.ts', 'apps/worker/src/main.ts'];
 
 describe(PAGE, () => {
   test('names every variable that the code reads, and no other', () => {

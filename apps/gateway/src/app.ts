@@ -23,7 +23,7 @@ import { EndWatch } from './invocations/end-watch.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
 import { VersionResolver } from './invocations/version-resolver.js';
-import { requireKey } from './plugins/auth.js';
+import { type RouteScope, requireKey } from './plugins/auth.js';
 import { answerClientError, answerFrameworkError, answerWithProblems } from './plugins/error-handler.js';
 import { describeApi } from './plugins/openapi.js';
 import { formatSchemaErrors } from './plugins/schema-errors.js';
@@ -31,6 +31,7 @@ import { connectRedis } from './redis.js';
 import { FunctionCache } from './registry/function-cache.js';
 import { FunctionRegistry } from './registry/function-registry.js';
 import { ReadinessListener } from './registry/readiness-listener.js';
+import { auditRoutes } from './routes/audit/audit.js';
 import { getBatchRoute } from './routes/batches/get.js';
 import { invokeBatchRoute } from './routes/batches/invoke-batch.js';
 import { aliasRoutes } from './routes/functions/aliases.js';
@@ -53,6 +54,9 @@ import { healthRoutes } from './routes/platform/health.js';
 import { hostsRoutes } from './routes/platform/hosts.js';
 import { limitsRoute } from './routes/platform/limits.js';
 import { secretRoutes } from './routes/secrets/secrets.js';
+import { keyRoutes } from './routes/tenants/keys.js';
+import { policyRoutes } from './routes/tenants/policy.js';
+import { tenantRoutes } from './routes/tenants/tenants.js';
 import { SecretGrants } from './secrets/secret-grants.js';
 import { SecretStore } from './secrets/secret-store.js';
 import type { CheckArtifact, Services } from './services.js';
@@ -60,6 +64,8 @@ import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
 import { ApiKeys } from './tenants/api-keys.js';
 import { ensureBootstrapTenant } from './tenants/bootstrap.js';
+import { KeyAdmin } from './tenants/key-admin.js';
+import { TenantAdmin } from './tenants/tenant-admin.js';
 import { TenantDirectory } from './tenants/tenant-directory.js';
 import { DEFAULT_POLICY } from './tenants/tenant-policies.js';
 
@@ -80,10 +86,20 @@ export interface GatewayDeps {
   readonly telemetry?: Telemetry<'gateway'>;
 }
 
+/** A route as it was registered; `HEAD` stands beside its `GET`. */
+export interface RouteRule {
+  readonly method: string;
+  readonly url: string;
+  /** Absent: open to everybody. */
+  readonly scope: RouteScope | undefined;
+}
+
 export interface Gateway {
   /** Not listening yet. To end it, `drain`: closing it alone leaves Redis and the reply socket open. */
   readonly app: FastifyInstance;
   readonly services: Services;
+  /** All of them, with what each wants of a key. */
+  readonly routes: readonly RouteRule[];
   /** Replies on the socket that nobody waited for, and connections that sent no frame. */
   replyFaults(): { unknownReplies: number; brokenStreams: number };
   /**
@@ -151,6 +167,8 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     canceler,
     ...{ policies: directory, directory, audit, resolver, readiness, secrets, secretGrants },
+    tenantAdmin: new TenantAdmin(directory, audit),
+    keyAdmin: new KeyAdmin(directory, audit),
     redis: redis.commands,
   };
   const closeParts = async () => {
@@ -171,10 +189,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       collect: (token) => invoker.collect(token),
     });
     await readiness.listen(redis.subscriber);
-    const app = await buildRoutes(services, telemetry);
+    const routes: RouteRule[] = [];
+    const app = await buildRoutes(services, telemetry, routes);
     return {
       app,
       services,
+      routes,
       replyFaults: () => ({ unknownReplies: waiters.unknownReplies, brokenStreams: replies.brokenStreams }),
       drain: once(() => drainGateway({ app, invoker, waiters, ends, closeParts, drainMs: config.drainMs })),
     };
@@ -184,7 +204,11 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   }
 }
 
-async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>): Promise<FastifyInstance> {
+async function buildRoutes(
+  services: Services,
+  telemetry: Telemetry<'gateway'>,
+  routes: RouteRule[],
+): Promise<FastifyInstance> {
   const app = Fastify({
     logger: false,
     bodyLimit: LIMITS.invocationBodyBytes,
@@ -205,15 +229,28 @@ async function buildRoutes(services: Services, telemetry: Telemetry<'gateway'>):
   });
   observeRequests(app, telemetry);
   app.decorateRequest('tenant', '');
+  app.addHook('onRoute', ({ method, url, config }) => {
+    for (const each of [method].flat()) routes.push({ method: each, url, scope: config?.scope });
+  });
   await describeApi(app);
   await app.register(async (open) => {
     healthRoutes(open, services);
     open.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   });
   await app.register(async (scope) => {
-    requireKey(scope, new ApiKeys(services.directory, services.config));
+    requireKey(scope, {
+      authenticator: new ApiKeys(services.directory, services.config),
+      onOperatorRead: (request) => {
+        const [target = ''] = request.url.split('?');
+        return services.audit.record(request, { action: 'tenant.read', tenant: request.tenant, target });
+      },
+    });
     limitsRoute(scope, services);
     hostsRoutes(scope, services);
+    tenantRoutes(scope, services);
+    policyRoutes(scope, services);
+    keyRoutes(scope, services);
+    auditRoutes(scope, services);
     listRoute(scope, services);
     getRoutes(scope, services);
     removeRoutes(scope, services);

@@ -12,7 +12,8 @@ export interface GatewayConfig {
   readonly dataDir: string;
   readonly redis: RedisAddress;
   readonly tenant: string;
-  readonly tenantKey: string;
+  /** Absent: no tenant is made at the start. */
+  readonly tenantKey: string | undefined;
   /** The kind of KVM that may run the tenant's code. */
   readonly tenantRequiresKvm: KvmKind | 'any';
   readonly gatewayId: string;
@@ -90,6 +91,7 @@ const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
   },
   tenantKey: {
     name: 'MAYFLY_TENANT_KEY',
+    fallback: () => undefined,
     read: (text) => (/^[\x21-\x7e]{8,512}$/.test(text) ? text : undefined),
     expected: '8 to 512 printable ASCII characters without spaces',
   },

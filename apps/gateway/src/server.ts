@@ -49,10 +49,10 @@ async function main(): Promise<void> {
     await app.listen({ host: config.host, port: config.port });
     logger.info({ addresses: app.addresses() }, 'listening');
     const sweep = async () => {
-      for (const { tenant } of services.directory.tenants())
-        await sweepBlobs({ blobs, registry: services.registry, tenant: tenant.name }).then(
-          (deleted) => logger.info({ deleted, tenant: tenant.name }, 'swept blobs'),
-          (error: unknown) => logger.error({ err: error, tenant: tenant.name }, 'sweep failed'),
+      for (const tenant of services.directory.names())
+        await sweepBlobs({ blobs, registry: services.registry, tenant }).then(
+          (deleted) => logger.info({ deleted, tenant }, 'swept blobs'),
+          (error: unknown) => logger.error({ err: error, tenant }, 'sweep failed'),
         );
     };
     const sweeps = setInterval(sweep, SWEEP_MS);

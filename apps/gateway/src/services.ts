@@ -15,6 +15,8 @@ import type { FunctionRegistry } from './registry/function-registry.js';
 import type { ReadinessListener } from './registry/readiness-listener.js';
 import type { SecretGrants } from './secrets/secret-grants.js';
 import type { SecretStore } from './secrets/secret-store.js';
+import type { KeyAdmin } from './tenants/key-admin.js';
+import type { TenantAdmin } from './tenants/tenant-admin.js';
 import type { TenantDirectory } from './tenants/tenant-directory.js';
 import type { TenantPolicies } from './tenants/tenant-policies.js';
 
@@ -41,6 +43,8 @@ export interface Services {
   readonly policies: TenantPolicies;
   /** Tenants and keys, in memory. */
   readonly directory: TenantDirectory;
+  readonly tenantAdmin: TenantAdmin;
+  readonly keyAdmin: KeyAdmin;
   /** Who changed what; every change of a tenant's things or the platform's is put on record there. */
   readonly audit: AuditLog;
   readonly secrets: SecretStore;

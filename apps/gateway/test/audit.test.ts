@@ -103,6 +103,26 @@ describe('the audit log', () => {
   });
 });
 
+it('a chain that was written anew does not hold the entry that was noted before', async () => {
+  const { redis, log } = await newLog();
+  for (const target of ['a', 'b']) await log.record('t', change(target));
+  const { head } = await log.verify();
+  expect((await log.verify(head)).broken).toBeUndefined();
+  await redis.del(keys.audit);
+  const forger = new AuditLog(redis);
+  await forger.record('t', change('x'));
+  expect((await forger.verify(head)).broken).toMatchObject({
+    seq: 2,
+    reason: expect.stringContaining('missing'),
+  });
+  await forger.record('t', change('y'));
+  expect((await forger.verify()).broken).toBeUndefined();
+  expect((await forger.verify(head)).broken).toMatchObject({
+    seq: 2,
+    reason: expect.stringContaining('noted'),
+  });
+});
+
 describe('a change that is put on record', () => {
   const write = { kind: 'tenant', id: 'acme', after: '{"name":"acme"}' } as const;
 

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { keys, LIMITS, WORKER_ALIVE_MS } from '@mayfly/contracts';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startGateway, TENANT_KEY, type TestGateway } from './support/test-gateway.js';
+import { startGateway, type TestGateway } from './support/test-gateway.js';
 
 interface Operation {
   readonly requestBody: {
@@ -23,51 +23,6 @@ function operation(document: OpenApi, path: string): Operation {
   if (post === undefined) throw new Error(`no POST ${path}`);
   return post;
 }
-
-describe('keys', () => {
-  it.each([
-    ['no key', undefined],
-    ['another key', 'Bearer mf_other_key_0123456789'],
-    ['the beginning of the key', `Bearer ${TENANT_KEY.slice(0, -1)}`],
-    ['more than the key', `Bearer ${TENANT_KEY}x`],
-    ['another scheme', `Basic ${TENANT_KEY}`],
-    ['the key alone', TENANT_KEY],
-    ['two words', `Bearer ${TENANT_KEY} x`],
-    ['no token', 'Bearer '],
-  ])('refuses %s on every route of a tenant', async (_name, authorization) => {
-    const gateway = await startGateway();
-    const id = `inv_${'0'.repeat(32)}`;
-    for (const [method, path] of [
-      ['POST', '/invoke'],
-      ['POST', '/invoke/fn'],
-      ['POST', '/v1/functions/fn/versions'],
-      ['GET', '/v1/functions'],
-      ['GET', '/v1/functions/fn'],
-      ['GET', '/v1/functions/fn/versions'],
-      ['GET', '/v1/functions/fn/versions/1'],
-      ['DELETE', '/v1/functions/fn'],
-      ['DELETE', '/v1/functions/fn/versions/1'],
-      ['GET', `/v1/invocations/${id}`],
-      ['GET', `/v1/invocations/${id}/result`],
-      ['GET', `/v1/invocations/${id}/logs`],
-      ['DELETE', `/v1/invocations/${id}`],
-      ['GET', '/v1/invocations'],
-      ['POST', '/v1/functions/fn/invoke-batch'],
-      ['GET', `/v1/batches/bat_${'0'.repeat(32)}`],
-      ['GET', '/v1/limits'],
-      ['GET', '/v1/hosts'],
-    ] as const) {
-      const headers = authorization === undefined ? {} : { authorization };
-      const response = await fetch(`${gateway.url}${path}`, { method, headers });
-      expect([path, response.status, response.headers.get('www-authenticate')]).toEqual([
-        path,
-        401,
-        'Bearer',
-      ]);
-      expect(await response.json()).toMatchObject({ code: 'unauthorized', origin: 'client' });
-    }
-  });
-});
 
 describe('health', () => {
   it('is ready with a Redis and a live worker', async () => {
@@ -111,27 +66,10 @@ describe('limits and description', () => {
     const gateway = await startGateway();
     const document = (await (await fetch(`${gateway.url}/openapi.json`)).json()) as OpenApi;
     expect(document.openapi).toBe('3.1.0');
-    expect(Object.keys(document.paths)).toEqual(
-      expect.arrayContaining([
-        '/invoke',
-        '/invoke/{target}',
-        '/livez',
-        '/readyz',
-        '/v1/batches/{id}',
-        '/v1/functions',
-        '/v1/functions/{name}',
-        '/v1/functions/{name}/invoke-batch',
-        '/v1/functions/{name}/versions',
-        '/v1/functions/{name}/versions/{version}',
-        '/v1/hosts',
-        '/v1/invocations',
-        '/v1/invocations/{id}',
-        '/v1/invocations/{id}/cancel',
-        '/v1/invocations/{id}/logs',
-        '/v1/invocations/{id}/result',
-        '/v1/limits',
-      ]),
-    );
+    const paths = gateway.routes.map(({ url }) => url.replaceAll(/:(\w+)/g, '{$1}'));
+    const described = new Set(paths.filter((path) => path !== '/openapi.json'));
+    expect(described.size).toBeGreaterThan(20);
+    expect(Object.keys(document.paths).sort()).toEqual([...described].sort());
     const { requestBody, responses } = operation(document, '/invoke');
     expect(requestBody.content['application/json']?.schema.required).toEqual(['function']);
     expect(Object.keys(responses)).toEqual(expect.arrayContaining(['200', '202']));

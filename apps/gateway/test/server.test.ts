@@ -27,7 +27,7 @@ async function output(stream: NodeJS.ReadableStream | null): Promise<string> {
 
 describe('the gateway process', () => {
   it('exits 78 with every problem of its configuration', async () => {
-    const child = start({ MAYFLY_PORT: 'x', MAYFLY_GATEWAY_NOPE: '1' });
+    const child = start({ MAYFLY_PORT: 'x', MAYFLY_GATEWAY_NOPE: '1', MAYFLY_TENANT_KEY: 'short' });
     const [text, [code]] = await Promise.all([output(child.stderr), once(child, 'exit')]);
     expect(code).toBe(78);
     for (const name of ['MAYFLY_PORT', 'MAYFLY_GATEWAY_NOPE', 'MAYFLY_TENANT_KEY'])

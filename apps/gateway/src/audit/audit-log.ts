@@ -77,15 +77,16 @@ export class AuditLog {
     return { items, ...(rows.length === limit && last !== undefined && { cursor: last.id }) };
   }
 
-  /** Walks the whole log. */
-  async verify(): Promise<VerifyResult> {
+  /** Walks the whole log. @param noted an entry as it was before, to notice a chain that was written anew */
+  async verify(noted?: VerifyResult['head']): Promise<VerifyResult> {
     let head = { seq: 0, hash: GENESIS };
     let after: string | undefined;
     for (;;) {
       const rows = await this.#rows(after, PAGE);
       for (const row of rows) {
-        const reason = faultOf(row, head);
         const seq = head.seq + 1;
+        const isOther = noted?.seq === seq && noted.hash !== row.hash;
+        const reason = faultOf(row, head) ?? (isOther ? 'the hash is not the one noted before' : undefined);
         if (reason !== undefined) return { entries: head.seq, head, broken: { id: row.id, seq, reason } };
         head = { seq, hash: row.hash };
       }
@@ -93,7 +94,7 @@ export class AuditLog {
       if (last === undefined || rows.length < PAGE) break;
       after = last.id;
     }
-    const added = await this.#entriesAdded();
+    const added = Math.max(await this.#entriesAdded(), noted?.seq ?? 0);
     if (added <= head.seq) return { entries: head.seq, head };
     const reason = `${added - head.seq} entries are missing at the end`;
     return { entries: head.seq, head, broken: { id: after ?? '0-0', seq: head.seq + 1, reason } };
@@ -158,8 +159,12 @@ export class AuditLog {
 
   /** How many entries the stream ever got; Redis counts them itself, so a removed end shows. */
   async #entriesAdded(): Promise<number> {
-    if ((await orUnavailable(this.#redis.exists(keys.audit))) === 0) return 0;
-    const info = (await orUnavailable(this.#redis.xinfo('STREAM', keys.audit))) as unknown[];
+    // That there is no stream yet is an error to Redis.
+    const asked = this.#redis.xinfo('STREAM', keys.audit).catch((error: Error) => {
+      if (/no such key/.test(error.message)) return [];
+      throw error;
+    });
+    const info = (await orUnavailable(asked)) as unknown[];
     return Number(new Map(pairs(info)).get('entries-added') ?? 0);
   }
 }

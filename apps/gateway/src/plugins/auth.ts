@@ -1,4 +1,4 @@
-import type { Scope } from '@mayfly/contracts';
+import { isTenantName, type Scope } from '@mayfly/contracts';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { gatewayError, notFound } from '../errors.js';
 import { matchesPattern, type Principal } from '../tenants/principal.js';
@@ -38,28 +38,39 @@ export function mayTouch({ principal }: FastifyRequest, functionName: string): b
   return matchesPattern(principal.functionPattern, functionName);
 }
 
+export interface KeyRules {
+  readonly authenticator: Authenticator;
+  /** An operator reads what is a tenant's. */
+  readonly onOperatorRead: (request: FastifyRequest) => Promise<void>;
+}
+
 const NOBODY: Principal = { kind: 'tenant', keyId: '', tenant: '', scopes: [] };
 
 /**
  * Every route of this scope wants `Authorization: Bearer <key>` and names what the key must be able to do.
  * @throws when a route names nothing: a missing rule must not be an open door
  */
-export function requireKey(scope: FastifyInstance, authenticator: Authenticator): void {
+export function requireKey(scope: FastifyInstance, { authenticator, onOperatorRead }: KeyRules): void {
   scope.decorateRequest('principal', undefined as unknown as Principal);
   scope.addHook('onRoute', checkRule);
   scope.addHook('onRequest', (request, _reply, done) => {
     request.principal = NOBODY;
     const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
     const found = authenticator.identify(token);
-    if (!(found instanceof Promise)) {
-      done(enter(request, found));
-      return;
-    }
-    found.then(
-      (principal) => done(enter(request, principal)),
-      (error: Error) => done(error),
-    );
+    if (found instanceof Promise || found?.kind === 'operator') enterSlowly(request, found).then(done, done);
+    else done(enter(request, found));
   });
+  const enterSlowly = async (
+    request: FastifyRequest,
+    found: Principal | Promise<Principal | undefined>,
+  ): Promise<Error | undefined> => {
+    const fault = enter(request, await found);
+    const { kind } = request.principal;
+    // On record before it is answered.
+    if (fault === undefined && kind === 'operator' && request.tenant !== '' && isRead(request))
+      await onOperatorRead(request);
+    return fault;
+  };
   scope.addHook('preHandler', (request, _reply, done) => {
     done(request.principal.functionPattern === undefined ? undefined : patternFault(request));
   });
@@ -90,11 +101,16 @@ function tenantFault({ principal, params }: FastifyRequest, scope: RouteScope): 
 }
 
 function operatorFault(request: FastifyRequest, scope: RouteScope): Error | undefined {
-  const { tenant } = request.params as { tenant?: string };
-  if (tenant !== undefined) request.tenant = tenant;
-  if (scope === 'operator' || tenant !== undefined) return undefined;
-  return forbidden('an operator’s key acts for no tenant');
+  const { tenant: inPath } = request.params as { tenant?: string };
+  const { 'mayfly-tenant': inHeader } = request.headers;
+  const tenant = inPath ?? (isRead(request) && typeof inHeader === 'string' ? inHeader : '');
+  if (tenant !== '' && !isTenantName(tenant)) return notFound('such tenant');
+  request.tenant = tenant;
+  if (scope === 'operator' || tenant !== '') return undefined;
+  return forbidden('an operator’s key acts for no tenant; it may read for the one that Mayfly-Tenant names');
 }
+
+const isRead = ({ method }: FastifyRequest): boolean => method === 'GET' || method === 'HEAD';
 
 /** A key with a pattern touches the function that path or body name, or nothing. */
 function patternFault(request: FastifyRequest): Error | undefined {

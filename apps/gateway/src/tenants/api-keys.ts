@@ -8,7 +8,7 @@ import type { KeyEntry, TenantDirectory } from './tenant-directory.js';
 /** The key that the environment names (`MAYFLY_TENANT_KEY`); it may do everything for its tenant. */
 export interface BootstrapKey {
   readonly tenant: string;
-  readonly tenantKey: string;
+  readonly tenantKey: string | undefined;
 }
 
 const NO_HASH = Buffer.alloc(32);
@@ -20,14 +20,17 @@ const NO_HASH = Buffer.alloc(32);
  */
 export class ApiKeys implements Authenticator {
   readonly #directory: TenantDirectory;
-  readonly #bootstrap: { readonly hash: Buffer; readonly principal: Principal };
+  readonly #bootstrap: { readonly hash: Buffer; readonly principal: Principal } | undefined;
 
   constructor(directory: TenantDirectory, { tenant, tenantKey }: BootstrapKey) {
     this.#directory = directory;
-    this.#bootstrap = {
-      hash: hash('sha256', tenantKey, 'buffer'),
-      principal: { kind: 'tenant', keyId: 'bootstrap', tenant, scopes: SCOPES },
-    };
+    this.#bootstrap =
+      tenantKey === undefined
+        ? undefined
+        : {
+            hash: hash('sha256', tenantKey, 'buffer'),
+            principal: { kind: 'tenant', keyId: 'bootstrap', tenant, scopes: SCOPES },
+          };
   }
 
   identify(token: string): Principal | undefined | Promise<Principal | undefined> {
@@ -40,10 +43,10 @@ export class ApiKeys implements Authenticator {
     const id = keyIdOf(token);
     const entry = id === undefined ? undefined : this.#directory.key(id);
     const isKey = timingSafeEqual(shown, entry?.hash ?? NO_HASH);
-    const isBootstrap = timingSafeEqual(shown, this.#bootstrap.hash);
+    const isBootstrap = timingSafeEqual(shown, this.#bootstrap?.hash ?? NO_HASH);
     if (isKey && entry !== undefined) return this.#principalOf(entry);
-    const { principal } = this.#bootstrap;
-    return isBootstrap && this.#directory.tenant(principal.tenant) ? principal : undefined;
+    const principal = this.#bootstrap?.principal;
+    return isBootstrap && principal && this.#directory.tenant(principal.tenant) ? principal : undefined;
   }
 
   #principalOf({ key }: KeyEntry): Principal | undefined {

@@ -9,11 +9,12 @@ import type { TenantDirectory } from './tenant-directory.js';
  * written, too, when that is more than `any`. Other gateways may do the same at the same time.
  */
 export async function ensureBootstrapTenant(
-  { tenant: name, tenantRequiresKvm }: GatewayConfig,
+  { tenant: name, tenantKey, tenantRequiresKvm }: GatewayConfig,
   directory: TenantDirectory,
   audit: AuditLog,
 ): Promise<void> {
-  const known = directory.tenant(name);
+  if (tenantKey === undefined) return;
+  const known = directory.tenant(name) ?? directory.deleted(name);
   const requiresKvm = tenantRequiresKvm === 'any' ? known?.tenant.requiresKvm : tenantRequiresKvm;
   if (known !== undefined && requiresKvm === known.tenant.requiresKvm) return;
   const before = known?.tenant;

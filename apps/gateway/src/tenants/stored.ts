@@ -16,6 +16,8 @@ export interface StoredTenant {
   readonly callbackHosts: readonly string[];
   /** What differs from `DEFAULT_QUOTAS`. */
   readonly quotas: Partial<TenantQuotas>;
+  /** The tenant is gone; its name is kept while records of it may be. */
+  readonly deletedAtMs?: number;
 }
 
 /** A key, as Redis keeps it (`keys.apiKeys`): its text is nowhere. */

@@ -76,12 +76,26 @@ export class TenantDirectory implements TenantPolicies {
   }
 
   tenant(name: string): TenantEntry | undefined {
-    return this.#tenants.get(name);
+    const entry = this.#tenants.get(name);
+    return entry?.tenant.deletedAtMs === undefined ? entry : undefined;
+  }
+
+  /** A tenant that was deleted. */
+  deleted(name: string): TenantEntry | undefined {
+    const entry = this.#tenants.get(name);
+    return entry?.tenant.deletedAtMs === undefined ? undefined : entry;
+  }
+
+  /** Of all tenants that may have bytes in the blob store: those deleted, too. */
+  names(): string[] {
+    return [...this.#tenants.keys()];
   }
 
   /** Sorted by name. */
   tenants(): TenantEntry[] {
-    return [...this.#tenants.values()].sort((a, b) => (a.tenant.name < b.tenant.name ? -1 : 1));
+    return [...this.#tenants.values()]
+      .filter(({ tenant }) => tenant.deletedAtMs === undefined)
+      .sort((a, b) => (a.tenant.name < b.tenant.name ? -1 : 1));
   }
 
   key(id: string): KeyEntry | undefined {

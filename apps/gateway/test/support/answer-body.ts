@@ -10,8 +10,17 @@ export interface AnswerBody {
     readonly name: string;
     readonly version: number;
     readonly invocationId: string;
+    readonly id: string;
   }[];
   readonly versions: readonly { readonly version: number }[];
+  readonly batchId: string;
+  readonly id: string;
+  readonly key: string;
+  readonly name: string;
+  readonly detail: string;
+  readonly paused: boolean;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
   readonly nextCursor?: string;
   readonly state: string;
   readonly traceId?: string;

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
+import { SCOPES } from '@mayfly/contracts';
 import { checkElf } from '@mayfly/hypervisor/elf';
 import type { SecretKeys } from '@mayfly/secrets';
 import type { Telemetry } from '@mayfly/telemetry';
@@ -10,6 +11,7 @@ import { onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
 import { buildApp, type Gateway } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
+import type { KeyRequest, MadeKey } from '../../src/tenants/key-admin.js';
 import type { Answer, AnswerBody } from './answer-body.js';
 import { tinyElf } from './elf.js';
 import { echo, type Script, ScriptedWorker, type ScriptedWorkerOptions } from './scripted-worker.js';
@@ -34,6 +36,12 @@ export interface TestGateway extends Gateway {
   readonly log: readonly Record<string, unknown>[];
   readonly socketPath: string;
   fetch(path: string, init?: RequestInit): Promise<Answer>;
+  /** A request with another key. */
+  as(key: string, path: string, init?: RequestInit): Promise<Answer>;
+  /** A request with an operator's key; an object becomes a JSON body. */
+  operator(path: string, init?: RequestInit & { readonly json?: unknown }): Promise<Answer>;
+  /** Makes a tenant, and a key of it. */
+  newKey(tenant: string, wanted?: Partial<KeyRequest>): Promise<MadeKey>;
   invoke(body: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** `prepared`: as though a worker had made the snapshot before the answer came. @defaultValue true */
   upload(
@@ -44,6 +52,8 @@ export interface TestGateway extends Gateway {
   ): Promise<Answer>;
   startWorker(script?: Script, options?: Partial<ScriptedWorkerOptions>): Promise<ScriptedWorker>;
 }
+
+const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
 
 /** A gateway over a real Redis and real HTTP, closed when the test ends. */
 export async function startGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
@@ -78,8 +88,24 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
       ...init,
       headers: { authorization: `Bearer ${TENANT_KEY}`, ...init.headers },
     }) as Promise<Answer>;
+  let operatorKey: Promise<MadeKey> | undefined;
   return {
     ...gateway,
+    as: (key, path, init) => request(path, { ...init, headers: { ...init?.headers, ...bearer(key) } }),
+    operator: async (path, { json, ...init } = {}) => {
+      operatorKey ??= gateway.services.keyAdmin.create('test', '', { scopes: [] });
+      const headers = { ...init.headers, ...bearer((await operatorKey).text) };
+      if (json === undefined) return request(path, { ...init, headers });
+      return request(path, {
+        ...{ method: 'POST', body: JSON.stringify(json), ...init },
+        headers: { 'content-type': 'application/json', ...headers },
+      });
+    },
+    newKey: async (tenant, wanted = {}) => {
+      const { tenantAdmin, directory, keyAdmin } = gateway.services;
+      if (directory.tenant(tenant) === undefined) await tenantAdmin.create('test', tenant, {});
+      return keyAdmin.create('test', tenant, { scopes: SCOPES, ...wanted });
+    },
     ...{ url, redis, dataDir, blobs, log },
     socketPath: join(dataDir, 'run', `g-${config.gatewayId}.sock`),
     fetch: request,
