@@ -159,6 +159,17 @@
 #define fmaxf sdk_fmaxf
 #define fmodf sdk_fmodf
 #define hypotf sdk_hypotf
+#define erf sdk_erf
+#define erfc sdk_erfc
+#define tgamma sdk_tgamma
+#define lgamma sdk_lgamma
+#define fma sdk_fma
+#define signgam sdk_signgam
+#define erff sdk_erff
+#define erfcf sdk_erfcf
+#define tgammaf sdk_tgammaf
+#define lgammaf sdk_lgammaf
+#define fmaf sdk_fmaf
 #define atan2f sdk_atan2f
 #define remainderf sdk_remainderf
 #define fdimf sdk_fdimf

@@ -161,6 +161,13 @@ static void a_jump_comes_back_where_it_was_set(void) {
 EACH_FUNCTION(DECLARE_FUNCTION)
 EACH_PAIR(DECLARE_PAIR)
 double sdk_cbrt(double x);
+double sdk_erf(double x);
+double sdk_erfc(double x);
+double sdk_tgamma(double x);
+double sdk_lgamma(double x);
+extern int sdk_signgam;
+double sdk_fma(double x, double y, double z);
+float sdk_fmaf(float x, float y, float z);
 double sdk_frexp(double x, int *exponent);
 double sdk_modf(double x, double *whole);
 double sdk_ldexp(double x, int exponent);
@@ -185,6 +192,55 @@ static void check_all(double x, double y) {
   CHECK(units(sdk_ldexp(x, 7), ldexp(x, 7)) == 0);
 }
 
+/* Against libc's long double: its own double is up to nine units off. */
+static void check_special(double x) {
+  CHECK_UNITS(erf, sdk_erf(x), (double)erfl(x), 1, x, 0.0)
+  CHECK_UNITS(erfc, sdk_erfc(x), (double)erfcl(x), 2, x, 0.0)
+  CHECK_UNITS(tgamma, sdk_tgamma(x), (double)tgammal(x), 2, x, 0.0)
+  double ours = sdk_lgamma(x), theirs = (double)lgammal(x);
+  int sign = signgam;
+  if (x > 0 || !isfinite(theirs)) CHECK_UNITS(lgamma, ours, theirs, 2, x, 0.0)
+  /* Below 0 it is a difference, which has zeros. */
+  CHECK(!isfinite(theirs) || fabs(ours - theirs) <= 1e-14 * fabs(fmax(1, theirs)) + 1e-14 * fabs(lgamma(1 - x)));
+  if (isfinite(theirs)) CHECK(sdk_signgam == sign);
+}
+
+static void error_and_gamma_functions_are_within_two_units(void) {
+  static const double corners[] = {0.0, -0.0, 1, 2, 3, 24, 25, 170.5, 171.7, 172.5, -1, -2, -170.5, -184.3, -1e16, 1e300, 27.3, -0.5,
+                                   0.5, 1.5, 2.5, 1e-300, 5e-324, 1 - 1e-15, 1 + 1e-15, 2 - 1e-15, 2 + 1e-15, INFINITY, -INFINITY, NAN};
+  for (size_t i = 0; i < sizeof corners / sizeof *corners; i++) check_special(corners[i]);
+  for (int round = 0; round < 20000; round++)
+    check_special(((double)draw(1u << 30) / (1u << 29) - 1) * pow(10, (int)draw(7) - 3));
+}
+
+/* A double of random digits, its exponent from -most to most. */
+static double draw_double(int most) {
+  double digits = (double)((uint64_t)draw(1u << 30) << 23 | draw(1u << 23));
+  return (draw(2) ? digits : -digits) * pow(2, (int)draw(2 * (unsigned)most + 1) - most - 52);
+}
+
+static void a_product_and_a_sum_are_rounded_once(void) {
+  static const double corners[] = {0.0, -0.0, 1, -1, 1 + 0x1p-52, 1 - 0x1p-53, 0x1p-1022, 5e-324, -5e-324, 0x1p-537, 0x1.8p-538,
+                                   0x1.fffffffffffffp1023, 0x1p600, INFINITY, -INFINITY, NAN};
+  enum { COUNT = sizeof corners / sizeof *corners };
+  for (int i = 0; i < COUNT; i++)
+    for (int j = 0; j < COUNT; j++)
+      for (int k = 0; k < COUNT; k++) {
+        double ours = sdk_fma(corners[i], corners[j], corners[k]), theirs = fma(corners[i], corners[j], corners[k]);
+        CHECK(units(ours, theirs) == 0 && (isnan(ours) || signbit(ours) == signbit(theirs)));
+      }
+  for (int round = 0; round < 100000; round++) {
+    double x = draw_double(40), y = draw_double(40);
+    /* Now and then nearly all of it cancels out, and what is left is small. */
+    double z = draw(2) ? draw_double(100) : -x * y * (1 + (int)draw(3) * 0x1p-52);
+    double scale = draw(4) == 0 ? 0x1p-1040 : 1;
+    CHECK(units(sdk_fma(x, y * scale, z * scale), fma(x, y * scale, z * scale)) == 0);
+    float f = (float)x, g = (float)y, h = (float)z;
+    float ours = sdk_fmaf(f, g, h), theirs = fmaf(f, g, h);
+    CHECK(memcmp(&ours, &theirs, sizeof ours) == 0);
+  }
+}
+
 static void functions_are_within_two_units_of_libc(void) {
   static const double corners[] = {0.0,  -0.0, 0.5,  -0.5, 1,     -1,    1.5,      2.5,    -2.5,     3,         -3,
                                    0.75, 10,   100,  1e-5, 1e300, 1e-300, 709.5,   -745.2, INFINITY, -INFINITY, NAN,
@@ -202,4 +258,5 @@ static void functions_are_within_two_units_of_libc(void) {
 
 RUN("libc", bytes_have_their_kinds, text_is_searched_and_split, whole_numbers_are_read_as_in_libc,
     decimals_are_read_as_in_libc, arrays_are_sorted_and_searched, a_jump_comes_back_where_it_was_set,
-    functions_are_within_two_units_of_libc)
+    functions_are_within_two_units_of_libc, error_and_gamma_functions_are_within_two_units,
+    a_product_and_a_sum_are_rounded_once)

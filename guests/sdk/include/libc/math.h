@@ -71,6 +71,14 @@ double cbrt(double x);
 double logb(double x);
 int ilogb(double x);
 double nextafter(double x, double y);
+/** Rounded once. */
+double fma(double x, double y, double z);
+double erf(double x);
+double erfc(double x);
+double tgamma(double x);
+/** ln of the size of gamma, whose sign goes to signgam; between whole numbers below 0 to 1e-14 of its largest part. */
+double lgamma(double x);
+extern int signgam;
 
 float fabsf(float x);
 float floorf(float x);
@@ -117,6 +125,11 @@ float modff(float x, float *whole);
 long lroundf(float x);
 long lrintf(float x);
 int ilogbf(float x);
+float fmaf(float x, float y, float z);
+float erff(float x);
+float erfcf(float x);
+float tgammaf(float x);
+float lgammaf(float x);
 
 #endif
 #endif
