@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { fail } from './console.mjs';
 import { root, which } from './exec.mjs';
 import { startProcess } from './processes.mjs';
+
+/** Of the host's memory; gateways shed load before it is full. */
+const MEMORY_SHARE = 0.25;
 
 /** A port that is free right now. */
 async function freePort() {
@@ -47,6 +51,7 @@ export async function startRedis({ dataFolder, runFolder, logFolder }) {
     unixsocket: socket,
     unixsocketperm: '700',
     aclfile,
+    maxmemory: Math.floor(os.totalmem() * MEMORY_SHARE),
     dir: folder,
     daemonize: 'no',
   };

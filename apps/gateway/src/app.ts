@@ -13,6 +13,7 @@ import { Hosts } from './dispatch/hosts.js';
 import { JobProducer } from './dispatch/job-producer.js';
 import { Placement } from './dispatch/placement.js';
 import { QueueDepth } from './dispatch/queue-depth.js';
+import { RedisMemory } from './dispatch/redis-memory.js';
 import { listenOnRedis } from './dispatch/reply-channel.js';
 import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
 import { SyncLanes } from './dispatch/sync-lanes.js';
@@ -121,6 +122,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ({ token, record, body }) => waiters.deliver(token, record, body),
   );
   const reply = { gatewayId: config.gatewayId, socketPath: replies.path };
+  const memory = new RedisMemory(redis.commands, logger);
   const producer = new JobProducer(redis.commands, reply, instruments);
   const audit = new AuditLog(redis.commands);
   const directory = new TenantDirectory(redis.commands, DEFAULT_POLICY);
@@ -147,6 +149,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     waiters,
     canceler,
     admission,
+    memory,
     placement,
     blobs,
     queueWaitMs,
@@ -165,6 +168,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
+    memory,
     canceler,
     ...{ policies: directory, directory, audit, resolver, readiness, secrets, secretGrants },
     tenantAdmin: new TenantAdmin(directory, audit),
@@ -173,11 +177,13 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   };
   const closeParts = async () => {
     directory.stop();
+    memory.stop();
     await replies.close();
     await producer.close();
     await redis.close();
   };
   try {
+    await memory.start();
     await directory.start();
     await ensureBootstrapTenant(config, directory, audit);
     await replies.listen();

@@ -5,6 +5,7 @@ import type { AuditLog } from './audit/audit-log.js';
 import type { GatewayConfig } from './config.js';
 import type { Hosts } from './dispatch/hosts.js';
 import type { JobProducer } from './dispatch/job-producer.js';
+import type { RedisMemory } from './dispatch/redis-memory.js';
 import type { Canceler } from './invocations/canceler.js';
 import type { EndWatch } from './invocations/end-watch.js';
 import type { InvocationStore } from './invocations/invocation-store.js';
@@ -40,6 +41,7 @@ export interface Services {
   readonly ends: EndWatch;
   readonly canceler: Canceler;
   readonly hosts: Hosts;
+  readonly memory: RedisMemory;
   readonly policies: TenantPolicies;
   /** Tenants and keys, in memory. */
   readonly directory: TenantDirectory;

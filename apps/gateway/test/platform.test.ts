@@ -41,6 +41,7 @@ describe('health', () => {
       checks: [
         { name: 'accepting', ok: true },
         { name: 'redis', ok: true },
+        { name: 'redisMemory', ok: true, detail: '0 % of maxmemory' },
         { name: 'workers', ok: true, detail: '1 alive' },
       ],
     });

@@ -11,6 +11,7 @@ import { preciseNowMs } from '@mayfly/telemetry';
 import type { Admission } from '../dispatch/admission.js';
 import type { JobProducer, QueueName } from '../dispatch/job-producer.js';
 import type { Placement } from '../dispatch/placement.js';
+import type { RedisMemory } from '../dispatch/redis-memory.js';
 import type { SyncLanes, Ticket } from '../dispatch/sync-lanes.js';
 import type { WaitEnd, Waiter, Waiters } from '../dispatch/waiters.js';
 import { gatewayError } from '../errors.js';
@@ -34,6 +35,7 @@ export interface InvokerDeps {
   readonly waiters: Waiters;
   readonly canceler: Pick<Canceler, 'abandon'>;
   readonly admission: Admission;
+  readonly memory: Pick<RedisMemory, 'check'>;
   readonly placement: Placement;
   readonly blobs: BlobStore;
   /** What a sync caller waits at most beyond the guest's own time. */
@@ -166,12 +168,14 @@ export class Invoker {
   #decide(call: Call, queue: QueueName, admit: () => void): void {
     const { trace } = call;
     if (trace === undefined) {
+      this.#deps.memory.check(queue);
       admit();
       return;
     }
     trace.invokes(call.ref.name);
     const depth = this.#deps.admission.queueDepth(queue);
     try {
+      this.#deps.memory.check(queue);
       admit();
       trace.decided('admitted', depth);
     } catch (error) {

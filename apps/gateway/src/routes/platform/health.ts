@@ -37,11 +37,16 @@ function drainCheck({ invoker }: Services): Static<typeof Check> {
   return { name: 'accepting', ok: !invoker.draining, ...(invoker.draining && { detail: 'draining' }) };
 }
 
-async function redisChecks({ hosts }: Services): Promise<Static<typeof Check>[]> {
+async function redisChecks({ hosts, memory }: Services): Promise<Static<typeof Check>[]> {
   try {
     const alive = await hosts.countLive();
     return [
       { name: 'redis', ok: true },
+      {
+        name: 'redisMemory',
+        ok: !memory.isTooFullFor('sync'),
+        detail: `${Math.round(memory.share * 100)} % of maxmemory`,
+      },
       { name: 'workers', ok: alive > 0, detail: `${alive} alive` },
     ];
   } catch {
