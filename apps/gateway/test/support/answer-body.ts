@@ -29,7 +29,7 @@ export interface AnswerBody {
   readonly code: string;
   readonly instance: string;
   readonly errors: readonly { readonly pointer: string; readonly detail: string }[];
-  readonly limit: { readonly name: string; readonly value: number };
+  readonly limit: { readonly name: string; readonly value: number; readonly current?: number };
   readonly limits: Readonly<Record<string, number>>;
   readonly defaults: { readonly timeoutMs: number };
   readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail?: string }[];
