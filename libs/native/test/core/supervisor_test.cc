@@ -157,6 +157,24 @@ TEST("a restore brings back all of a supervisor: memory, page tables, special an
   CHECK(client.prime(*clone, priming, {{kData, 8}}) == nullptr);
 }
 
+// Leaves its own base in KERNEL_GS_BASE: RBX what was there, RCX what is.
+GUEST(supervisor_swaps,
+      "mov $0x51510000, %eax; wrgsbase %rax; swapgs; rdgsbase %rbx; swapgs; rdgsbase %rcx; swapgs; hlt")
+GUEST(supervisor_shows_swapped, "swapgs; rdgsbase %rbx; swapgs; hlt")
+TEST("a restore brings KERNEL_GS_BASE of a supervisor back") {
+  SyncClient client;
+  auto vm = make_supervisor(client, supervisor_swaps());
+  vm->write(kCode + 0x3000, supervisor_shows_swapped());
+  client.snapshot(*vm);
+  for (int round = 0; round < 2; round++) {
+    CHECK(enter(client, *vm, entry_at(), true).exit == ExitKind::Halt);
+    CHECK_EQ(vm->answer().registers.rbx, 0u);
+    CHECK_EQ(vm->answer().registers.rcx, 0x51510000u);
+    CHECK(enter(client, *vm, entry_at(kCode + 0x3000), true).exit == ExitKind::Halt);
+    CHECK_EQ(vm->answer().registers.rbx, 0u);
+  }
+}
+
 TEST("a supervisor starts without paging when its special registers say so") {
   SyncClient client;
   auto vm = make_supervisor(client, supervisor_store());
