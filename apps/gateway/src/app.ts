@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { BlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, LIMITS } from '@mayfly/contracts';
+import { Gate } from '@mayfly/queue';
 import type { SecretKeys } from '@mayfly/secrets';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -54,6 +55,8 @@ import { rawRoute } from './routes/invoke/raw.js';
 import { healthRoutes } from './routes/platform/health.js';
 import { hostsRoutes } from './routes/platform/hosts.js';
 import { limitsRoute } from './routes/platform/limits.js';
+import { quotaRoute } from './routes/platform/quota.js';
+import { usageRoute } from './routes/platform/usage.js';
 import { secretRoutes } from './routes/secrets/secrets.js';
 import { keyRoutes } from './routes/tenants/keys.js';
 import { policyRoutes } from './routes/tenants/policy.js';
@@ -65,6 +68,7 @@ import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
 import { ApiKeys } from './tenants/api-keys.js';
 import { ensureBootstrapTenant } from './tenants/bootstrap.js';
+import { keepGate } from './tenants/gate-settings.js';
 import { KeyAdmin } from './tenants/key-admin.js';
 import { TenantAdmin } from './tenants/tenant-admin.js';
 import { TenantDirectory } from './tenants/tenant-directory.js';
@@ -126,6 +130,10 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const producer = new JobProducer(redis.commands, reply, instruments);
   const audit = new AuditLog(redis.commands);
   const directory = new TenantDirectory(redis.commands, DEFAULT_POLICY);
+  const gate = new Gate(redis.commands);
+  keepGate(directory, gate, (error, tenant) =>
+    logger.error({ err: error, tenant }, 'the gate does not know what holds for a tenant'),
+  );
   const registry = new FunctionRegistry(redis.commands, directory);
   const hosts = new Hosts(redis.commands, (workerId) =>
     logger.warn({ workerId }, 'a worker does not say what it is: it is not listed'),
@@ -171,6 +179,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     memory,
     canceler,
     ...{ policies: directory, directory, audit, resolver, readiness, secrets, secretGrants },
+    gate,
     tenantAdmin: new TenantAdmin(directory, audit),
     keyAdmin: new KeyAdmin(directory, audit),
     redis: redis.commands,
@@ -252,6 +261,8 @@ async function buildRoutes(
       },
     });
     limitsRoute(scope, services);
+    quotaRoute(scope, services);
+    usageRoute(scope, services);
     hostsRoutes(scope, services);
     tenantRoutes(scope, services);
     policyRoutes(scope, services);

@@ -1,4 +1,5 @@
 import type { BlobStore } from '@mayfly/blobs';
+import type { Gate } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { AuditLog } from './audit/audit-log.js';
@@ -45,6 +46,7 @@ export interface Services {
   readonly policies: TenantPolicies;
   /** Tenants and keys, in memory. */
   readonly directory: TenantDirectory;
+  readonly gate: Gate;
   readonly tenantAdmin: TenantAdmin;
   readonly keyAdmin: KeyAdmin;
   /** Who changed what; every change of a tenant's things or the platform's is put on record there. */

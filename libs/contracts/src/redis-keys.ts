@@ -28,6 +28,8 @@ export const keys = {
   ready: (tenant: string, name: string) => `mf:w:ready:${tenant}:${name}`,
   /** Set of function names of a tenant. */
   functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
+  /** Hash: function name → bytes of the artifacts of its versions. */
+  storedBytes: (tenant: string) => `mf:g:stored:${tenant}`,
   /** String: JSON of `AcceptedRecord`. */
   accepted: (tenant: string, invocationId: string) => `mf:g:inv:${tenant}:${invocationId}`,
   /** String: JSON of `InvocationRecord`, whoever ended the call. Written once, by `Ledger.settle` of `libs/queue` alone. */

@@ -10,12 +10,20 @@ import {
   type ReadinessReport,
 } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
-import { gatewayError, notFound } from '../errors.js';
+import { gatewayError, notFound, quotaExceeded } from '../errors.js';
 import { orUnavailable } from '../redis.js';
 import type { TenantPolicies } from '../tenants/tenant-policies.js';
 import { type Precondition, preconditionFailed, preconditionRequired } from './precondition.js';
 import { parseReport } from './readiness-report.js';
-import { ADD_VERSION, DELETE_ALIAS, DELETE_VERSIONS, REFUSALS, REPORT, WRITE } from './scripts.js';
+import {
+  ADD_VERSION,
+  DELETE_ALIAS,
+  DELETE_VERSIONS,
+  REFUSALS,
+  REPORT,
+  STORAGE_LIMITS,
+  WRITE,
+} from './scripts.js';
 import { parseFunction, parseVersion, type StoredFunction } from './stored-function.js';
 import { fingerprint, functionRef, type NewVersion, type StoredVersion } from './stored-version.js';
 
@@ -37,19 +45,27 @@ export class FunctionRegistry {
     return functionRef(tenant, name, version, this.#policies.of(tenant).requiresKvm);
   }
 
-  /** Adds a version, or finds the one that is the same; announces a new one to workers and gateways. */
+  /**
+   * Adds a version, or finds the one that is the same; announces a new one to workers and gateways.
+   * @throws MAYFLY_ERR_GATEWAY_QUOTA when the tenant may store no more
+   */
   async addVersion(
     tenant: string,
     name: string,
     version: NewVersion,
   ): Promise<{ version: StoredVersion; created: boolean }> {
     const pending: Readiness = { state: 'pending', atMs: Date.now() };
-    const [number, created] = (await this.#eval(ADD_VERSION, tenant, name, [
+    const { quotas } = this.#policies.of(tenant);
+    const [number, created, current = 0] = (await this.#eval(ADD_VERSION, tenant, name, [
       fingerprint(version),
       JSON.stringify(version),
       name,
       JSON.stringify(pending),
-    ])) as [number, number];
+      String(version.artifactBytes),
+      ...STORAGE_LIMITS.map((limit) => String(quotas[limit])),
+    ])) as [number, number, number?];
+    const limit = number === 0 ? STORAGE_LIMITS[created - 1] : undefined;
+    if (limit !== undefined) throw quotaExceeded({ name: limit, value: quotas[limit], current });
     const stored = { version: number, ...version };
     if (created === 1) await this.#announce(this.refOf(tenant, name, stored));
     return created === 1
@@ -184,6 +200,17 @@ export class FunctionRegistry {
     return code === 1;
   }
 
+  /** How many functions a tenant has, and the bytes of all their artifacts. */
+  async stored(tenant: string): Promise<{ functions: number; storedBytes: number }> {
+    const [functions, bytes] = await orUnavailable(
+      Promise.all([
+        this.#redis.scard(keys.functionNames(tenant)),
+        this.#redis.hvals(keys.storedBytes(tenant)),
+      ]),
+    );
+    return { functions, storedBytes: bytes.reduce((sum, each) => sum + Number(each), 0) };
+  }
+
   /** Every artifact that a version of the tenant needs. */
   async artifactHashes(tenant: string): Promise<Set<string>> {
     const functions = await this.getFunctions(tenant, await this.listNames(tenant));
@@ -248,9 +275,12 @@ export class FunctionRegistry {
 
   /** Runs a script over the keys of one function. */
   #eval(script: string, tenant: string, name: string, args: readonly string[]): Promise<unknown> {
-    const { function: functionKey, functionNames } = keys;
+    const { function: functionKey, functionNames, storedBytes } = keys;
     return orUnavailable(
-      this.#redis.eval(script, 2, functionKey(tenant, name), functionNames(tenant), ...args),
+      this.#redis.eval(
+        ...([script, 3, functionKey(tenant, name), functionNames(tenant), storedBytes(tenant)] as const),
+        ...args,
+      ),
     );
   }
 }

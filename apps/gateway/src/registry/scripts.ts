@@ -1,18 +1,55 @@
-/** KEYS function, names. ARGV fingerprint, version JSON, name, readiness JSON. @returns {number, 1 if new}. */
+/** Lua: versions of the function, and the bytes of their artifacts; `put` keeps the latter in KEYS[3]. */
+const STORED = `
+local function stored()
+  local count, bytes = 0, 0
+  local fields = redis.call('HGETALL', KEYS[1])
+  for i = 1, #fields, 2 do
+    if string.match(fields[i], '^v%d') then
+      count = count + 1
+      bytes = bytes + (cjson.decode(fields[i + 1]).artifactBytes or 0)
+    end
+  end
+  return count, bytes
+end
+local function put(name, bytes)
+  if bytes == 0 then redis.call('HDEL', KEYS[3], name) else redis.call('HSET', KEYS[3], name, bytes) end
+end`;
+
+/** What a tenant may store, in the order in which `ADD_VERSION` looks at it. */
+export const STORAGE_LIMITS = ['maxFunctions', 'maxVersions', 'maxStoredBytes'] as const;
+
+/**
+ * KEYS function, names, stored bytes by function. ARGV fingerprint, version JSON, name, readiness JSON, bytes of the
+ * artifact, then the three limits. What is there already is found whatever the limits are.
+ * @returns {number, 1 if new}, or {0, which limit, what it would come to}.
+ */
 export const ADD_VERSION = `
+${STORED}
 local same = redis.call('HGET', KEYS[1], 's:' .. ARGV[1])
 if same and redis.call('HEXISTS', KEYS[1], 'v' .. same) == 1 then return {tonumber(same), 0} end
+local count, bytes = stored()
+if count == 0 and redis.call('SISMEMBER', KEYS[2], ARGV[3]) == 0 then
+  local functions = redis.call('SCARD', KEYS[2]) + 1
+  if functions > tonumber(ARGV[6]) then return {0, 1, functions} end
+end
+if count + 1 > tonumber(ARGV[7]) then return {0, 2, count + 1} end
+bytes = bytes + tonumber(ARGV[5])
+local total = bytes - tonumber(redis.call('HGET', KEYS[3], ARGV[3]) or 0)
+for _, each in ipairs(redis.call('HVALS', KEYS[3])) do total = total + tonumber(each) end
+if total > tonumber(ARGV[8]) then return {0, 3, total} end
+put(ARGV[3], bytes)
 local n = redis.call('HINCRBY', KEYS[1], 'next', 1)
 redis.call('HSET', KEYS[1], 'v' .. n, ARGV[2], 's:' .. ARGV[1], n, 'r' .. n, ARGV[4])
 redis.call('SADD', KEYS[2], ARGV[3])
 return {n, 1}`;
 
 /**
- * KEYS function, names. ARGV name, '1' to delete what aliases use, then for each version its number and fingerprint.
+ * KEYS function, names, stored bytes by function. ARGV name, '1' to delete what aliases use, then for each version its number and fingerprint.
  * The name, the settings and the aliases go with the last version; `next` and `rev` stay, so that a number never means
  * two things. @returns {how many versions were deleted, then names of the aliases that kept them}.
  */
 export const DELETE_VERSIONS = `
+${STORED}
 local users = {}
 local fields = redis.call('HGETALL', KEYS[1])
 if ARGV[2] ~= '1' then
@@ -34,6 +71,8 @@ for j = 3, #ARGV, 2 do
   deleted = deleted + redis.call('HDEL', KEYS[1], 'v' .. ARGV[j])
   redis.call('HDEL', KEYS[1], 's:' .. ARGV[j + 1], 'r' .. ARGV[j])
 end
+local _, bytes = stored()
+put(ARGV[1], bytes)
 local rest = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.match(field, '^v%d') then return {deleted} end

@@ -109,7 +109,7 @@ export class TenantDirectory implements TenantPolicies {
       .sort((a, b) => a.key.createdAtMs - b.key.createdAtMs);
   }
 
-  /** Called with each tenant that is new or changed, as soon as this gateway knows. */
+  /** Called with each tenant that is new or changed, as soon as this gateway knows, and with all that it reads anew. */
   onTenant(listener: (entry: TenantEntry) => void): void {
     this.#listeners.push(listener);
   }
@@ -156,7 +156,7 @@ export class TenantDirectory implements TenantPolicies {
     );
     for (const name of this.#tenants.keys()) if (!Object.hasOwn(tenants, name)) this.#tenants.delete(name);
     for (const id of this.#keys.keys()) if (!Object.hasOwn(apiKeys, id)) this.#keys.delete(id);
-    for (const [name, text] of Object.entries(tenants)) this.#setTenant(name, text);
+    for (const [name, text] of Object.entries(tenants)) this.#setTenant(name, text, true);
     for (const [id, text] of Object.entries(apiKeys)) this.#setKey(id, text);
   }
 
@@ -178,8 +178,9 @@ export class TenantDirectory implements TenantPolicies {
     }
   }
 
-  #setTenant(name: string, text: string | null): void {
-    if (this.#tenants.get(name)?.text === text) return;
+  /** @param tell listeners even of what did not change: what they wrote may be lost where this was read again */
+  #setTenant(name: string, text: string | null, tell = false): void {
+    if (!tell && this.#tenants.get(name)?.text === text) return;
     const tenant = text === null || !isTenantName(name) ? undefined : parseTenant(text);
     if (tenant === undefined || text === null) {
       this.#tenants.delete(name);

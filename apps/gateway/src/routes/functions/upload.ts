@@ -2,10 +2,11 @@ import multipart from '@fastify/multipart';
 import { isMayflyError, LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import { gatewayError } from '../../errors.js';
+import { gatewayError, quotaExceeded } from '../../errors.js';
 import { answerOnce } from '../../idempotency/answer-once.js';
 import { Claims } from '../../idempotency/claims.js';
 import { onceRequest, readIdempotencyKey } from '../../idempotency/idempotency-key.js';
+import { memoryOf } from '../../invocations/call-limits.js';
 import { sendAnswer } from '../../plugins/error-handler.js';
 import type { Answer } from '../../problem.js';
 import { VersionSchema } from '../../schemas/function.js';
@@ -103,12 +104,16 @@ async function answerUpload(
 }
 
 async function storeVersion(
-  { blobs, checkArtifact, registry }: Services,
+  { blobs, checkArtifact, registry, policies }: Services,
   { tenant, name, upload }: { tenant: string; name: string; upload: ReceivedUpload },
 ) {
   const { binary } = upload;
   try {
     const manifest = parseManifest(upload.manifestText);
+    const { maxMemoryBytes } = policies.of(tenant).quotas;
+    const memoryBytes = memoryOf(manifest);
+    if (memoryBytes > maxMemoryBytes)
+      throw quotaExceeded({ name: 'maxMemoryBytes', value: maxMemoryBytes, current: memoryBytes });
     checkElf(checkArtifact, await blobs.get(tenant, binary.sha256, { limitBytes: LIMITS.artifactBytes }));
     return await registry.addVersion(tenant, name, {
       artifactSha256: binary.sha256,

@@ -138,7 +138,7 @@ async function removeFunctions(
   tenant: string,
 ): Promise<void> {
   for (const name of await registry.listNames(tenant)) {
-    await registry.deleteFunction(tenant, name);
+    await registry.deleteFunction(tenant, name, true);
     cache.forget(tenant, name);
     await audit.record(request, { action: 'function.delete', tenant, target: name });
   }
