@@ -1,14 +1,17 @@
 // Random instructions against the decoder of privileged ones, under ASan and UBSan.
-//   decoder-fuzz SECONDS SEED
+//   decoder-fuzz SECONDS SEED [FILE]   FILE: kept inputs, a line of hex bytes each; taken first
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <span>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "instruction.hpp"
@@ -53,11 +56,35 @@ const char* problem_of(std::span<const uint8_t> bytes) {
   return nullptr;
 }
 
+bool is_sound(std::span<const uint8_t> bytes) {
+  const char* problem = problem_of(bytes);
+  if (problem == nullptr) return true;
+  std::printf("FINDING %s:", problem);
+  for (const uint8_t byte : bytes) std::printf(" %02x", byte);
+  std::printf("\n");
+  return false;
+}
+
+/** @returns how many kept inputs are instructions; -1: a finding, or none. */
+int replay(const char* path) {
+  std::ifstream file(path);
+  int found = 0;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::vector<uint8_t> bytes;
+    for (std::string word; words >> word;) bytes.push_back(static_cast<uint8_t>(std::stoul(word, nullptr, 16)));
+    if (!is_sound(bytes)) return -1;
+    if (decode(bytes)) found++;
+  }
+  return found > 0 ? found : -1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::atof(argv[1]) : 2;
   const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
+  if (argc > 3 && replay(argv[3]) < 0) return 1;
   fuzz::Random random(seed);
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   uint64_t inputs = 0;
@@ -69,12 +96,7 @@ int main(int argc, char** argv) {
     for (std::size_t i = 0; i < bytes.size(); i++)
       bytes[i] = i < telling ? kTellingBytes[random.below(sizeof kTellingBytes)] : static_cast<uint8_t>(random.below(256));
     if (decode(bytes)) decoded++;
-    if (const char* problem = problem_of(bytes)) {
-      std::printf("FINDING %s:", problem);
-      for (const uint8_t byte : bytes) std::printf(" %02x", byte);
-      std::printf("\n");
-      return 1;
-    }
+    if (!is_sound(bytes)) return 1;
   }
   std::printf("decoder      %llu inputs, %llu of them instructions\n", static_cast<unsigned long long>(inputs),
               static_cast<unsigned long long>(decoded));

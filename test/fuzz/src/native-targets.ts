@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-/** Programs of `test/fuzz/native`, built by its Makefile. They draw inputs of their own, without a corpus. */
+/** Programs of `test/fuzz/native`, built by its Makefile. They draw inputs of their own; kept ones, a file, come first. */
 export const NATIVE_TARGETS = [
-  { name: 'decoder', program: 'decoder-fuzz' },
+  { name: 'decoder', program: 'decoder-fuzz', kept: 'decoder.hex' },
   { name: 'page-walk', program: 'walk-fuzz' },
   { name: 'outbox', program: 'outbox-fuzz' },
 ] as const;
@@ -19,7 +19,10 @@ export async function runNative(
   { seconds, seed }: { readonly seconds: number; readonly seed: number },
 ): Promise<{ ok: boolean; output: string }> {
   const path = fileURLToPath(new URL(`../build/${program}`, import.meta.url));
-  const child = spawn(path, [String(seconds), String(seed)], {
+  const kept = NATIVE_TARGETS.find((target) => target.program === program);
+  const files =
+    kept && 'kept' in kept ? [fileURLToPath(new URL(`../corpus-native/${kept.kept}`, import.meta.url))] : [];
+  const child = spawn(path, [String(seconds), String(seed), ...files], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: seconds * 1000 + GRACE_MS,
     killSignal: 'SIGKILL',
