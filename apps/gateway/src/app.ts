@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import type { BlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, LIMITS } from '@mayfly/contracts';
-import { Gate } from '@mayfly/queue';
+import { CallbackQueue, type CallbackQueueOptions, Gate } from '@mayfly/queue';
 import type { SecretKeys } from '@mayfly/secrets';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { AuditLog } from './audit/audit-log.js';
+import { Callbacks } from './callbacks/callbacks.js';
+import { CallbackDeliverer } from './callbacks/deliverer.js';
+import { WebhookSecrets } from './callbacks/webhook-secrets.js';
 import type { GatewayConfig } from './config.js';
 import { Admission } from './dispatch/admission.js';
 import { CancelDesk } from './dispatch/cancel-desk.js';
@@ -25,6 +28,7 @@ import { EndWatch } from './invocations/end-watch.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
 import { VersionResolver } from './invocations/version-resolver.js';
+import { Outbound, type OutboundOptions } from './outbound/outbound.js';
 import { type RouteScope, requireKey } from './plugins/auth.js';
 import { answerClientError, answerFrameworkError, answerWithProblems } from './plugins/error-handler.js';
 import { describeApi } from './plugins/openapi.js';
@@ -58,6 +62,7 @@ import { limitsRoute } from './routes/platform/limits.js';
 import { quotaRoute } from './routes/platform/quota.js';
 import { usageRoute } from './routes/platform/usage.js';
 import { secretRoutes } from './routes/secrets/secrets.js';
+import { webhookSecretRoutes } from './routes/secrets/webhook-secret.js';
 import { keyRoutes } from './routes/tenants/keys.js';
 import { policyRoutes } from './routes/tenants/policy.js';
 import { tenantRoutes } from './routes/tenants/tenants.js';
@@ -87,6 +92,11 @@ export interface GatewayDeps {
   readonly queueWaitMs?: number;
   /** Absent: nobody can put a secret. */
   readonly secretKeys?: SecretKeys | undefined;
+  /** Of requests that leave the gateway: resolver, certificates, time. @defaultValue the system's */
+  readonly outbound?: Omit<OutboundOptions, 'allow'>;
+  readonly callbackQueue?: CallbackQueueOptions;
+  /** @defaultValue RETRY_WAITS_MS */
+  readonly callbackRetryWaitsMs?: readonly number[];
   /** Belongs to the caller, who ends it after `drain`. @defaultValue metrics that nobody reads */
   readonly telemetry?: Telemetry<'gateway'>;
 }
@@ -141,6 +151,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const cache = new FunctionCache(registry);
   const secrets = new SecretStore(redis.commands, deps.secretKeys);
   const secretGrants = new SecretGrants(secrets);
+  const webhookSecrets = new WebhookSecrets(redis.commands, deps.secretKeys);
+  const outbound = new Outbound({ allow: config.outboundAllow, ...deps.outbound });
+  const callbackQueue = new CallbackQueue(redis.commands, deps.callbackQueue);
+  const callbacks = new Callbacks({
+    ...{ queue: callbackQueue, outbound, secrets: webhookSecrets, policies: directory },
+  });
   const store = new InvocationStore(redis.commands);
   const admission = new Admission(config, new QueueDepth(producer));
   observePlatform(telemetry.metrics, {
@@ -174,6 +190,11 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     waitMs: queueWaitMs,
     isDraining: () => invoker.draining,
   });
+  const deliverer = new CallbackDeliverer({
+    ...{ queue: callbackQueue, store, outbound, secrets: webhookSecrets, policies: directory },
+    retryWaitsMs: deps.callbackRetryWaitsMs,
+    onError: (error, invocationId) => logger.error({ err: error, invocationId }, 'a callback was not made'),
+  });
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     memory,
@@ -182,9 +203,11 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     gate,
     tenantAdmin: new TenantAdmin(directory, audit),
     keyAdmin: new KeyAdmin(directory, audit),
+    ...{ callbacks, webhookSecrets },
     redis: redis.commands,
   };
   const closeParts = async () => {
+    await deliverer.stop();
     directory.stop();
     memory.stop();
     await replies.close();
@@ -204,8 +227,10 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
       collect: (token) => invoker.collect(token),
     });
     await readiness.listen(redis.subscriber);
+    deliverer.start();
     const routes: RouteRule[] = [];
     const app = await buildRoutes(services, telemetry, routes);
+
     return {
       app,
       services,
@@ -284,6 +309,7 @@ async function buildRoutes(
     await scope.register(async (batches) => invokeBatchRoute(batches, services));
     secretRoutes(scope, services);
     cancelRoute(scope, services);
+    webhookSecretRoutes(scope, services);
     envelopeRoute(scope, services);
     await scope.register(async (raw) => rawRoute(raw, services));
     await scope.register(async (upload) => uploadRoute(upload, services));

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { isKvmKind, isTenantName, type KvmKind, parseRedisUrl, type RedisAddress } from '@mayfly/contracts';
 import { readTelemetrySettings, type TelemetrySettings } from '@mayfly/telemetry';
 import { gatewayError } from './errors.js';
+import { AllowList } from './outbound/allow-list.js';
 
 export interface GatewayConfig {
   readonly host: string;
@@ -19,6 +20,8 @@ export interface GatewayConfig {
   readonly gatewayId: string;
   /** The operator's keys that seal and open secrets; empty: none. */
   readonly secretsKeyFile: string;
+  /** Where callbacks may go beyond the public internet. */
+  readonly outboundAllow: AllowList;
   /** Sync calls that may wait in this gateway at once; more are answered 503. */
   readonly maxInFlight: number;
   /** Sync calls of one tenant that may wait at once; more are answered 429. */
@@ -112,6 +115,12 @@ const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
     fallback: () => '',
     read: (text) => (text.includes('\0') ? undefined : resolve(text)),
     expected: 'a path',
+  },
+  outboundAllow: {
+    name: 'MAYFLY_GATEWAY_OUTBOUND_ALLOW',
+    fallback: () => AllowList.none,
+    read: AllowList.parse,
+    expected: 'addresses or networks with ports, such as 10.1.0.0/16:8443,[fd00::]/8:443',
   },
   maxInFlight: integer('MAYFLY_GATEWAY_MAX_IN_FLIGHT', 2048, [1, 100_000]),
   tenantMaxInFlight: integer('MAYFLY_GATEWAY_TENANT_MAX_IN_FLIGHT', 1024, [1, 100_000]),

@@ -156,6 +156,19 @@ const GATEWAY_ERRORS = {
     problem: 'internal-error',
     title: 'The gateway failed',
   },
+  MAYFLY_ERR_GATEWAY_OUTBOUND_REFUSED: {
+    ...caller,
+    status: 400,
+    problem: 'outbound-refused',
+    title: 'Requests do not go there',
+  },
+  MAYFLY_ERR_GATEWAY_OUTBOUND_FAILED: {
+    ...caller,
+    status: 502,
+    retryable: true,
+    problem: 'outbound-failed',
+    title: 'The other side did not take the request',
+  },
   MAYFLY_ERR_GATEWAY_SATURATED: {
     ...host,
     status: 503,

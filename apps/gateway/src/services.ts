@@ -3,6 +3,8 @@ import type { Gate } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { AuditLog } from './audit/audit-log.js';
+import type { Callbacks } from './callbacks/callbacks.js';
+import type { WebhookSecrets } from './callbacks/webhook-secrets.js';
 import type { GatewayConfig } from './config.js';
 import type { Hosts } from './dispatch/hosts.js';
 import type { JobProducer } from './dispatch/job-producer.js';
@@ -53,4 +55,6 @@ export interface Services {
   readonly audit: AuditLog;
   readonly secrets: SecretStore;
   readonly secretGrants: SecretGrants;
+  readonly callbacks: Callbacks;
+  readonly webhookSecrets: WebhookSecrets;
 }

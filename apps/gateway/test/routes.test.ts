@@ -66,6 +66,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   'PUT /v1/secrets/:name': { ...secret, foreign: 'own', body: { value: 'x' } },
   'DELETE /v1/secrets/:name': secret,
   'DELETE /v1/secrets/:name/versions/:version': secret,
+  'GET /v1/webhook-secret': secret,
+  'POST /v1/webhook-secret': { ...secret, foreign: 'own', body: {} },
   'GET /v1/limits': plain,
   'GET /v1/hosts': operator(),
   'POST /v1/hosts/:id/cordon': operator(),
@@ -116,6 +118,8 @@ async function stage(): Promise<Stage> {
   await gateway.fetch('/v1/functions/fn/aliases/live', { method: 'PUT', body: alias, headers });
   const put = await gateway.fetch('/v1/secrets/fn', { method: 'PUT', body: '{"value":"x"}', headers });
   expect(put.status).toBe(201);
+  const signing = await gateway.fetch('/v1/webhook-secret', { method: 'POST', body: '{}', headers });
+  expect(signing.status).toBe(201);
   const call = await gateway.invoke({ function: 'fn', entrypoint: 'Nothing', args: [] });
   const batch = await gateway.fetch('/v1/functions/fn/invoke-batch', {
     ...{ method: 'POST', body: JSON.stringify([CALL]) },

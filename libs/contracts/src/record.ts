@@ -103,4 +103,6 @@ export interface AcceptedRecord {
   readonly acceptedAtMs: number;
   /** Of the request that brought it, where somebody traces that. */
   readonly traceId?: string;
+  /** Where its end is told; it may hold a token of the tenant's, and is shown to nobody. */
+  readonly callback?: { readonly url: string };
 }

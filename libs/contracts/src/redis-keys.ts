@@ -47,6 +47,8 @@ export const keys = {
   secret: (tenant: string, name: string) => `mf:t:sec:${tenant}:${name}`,
   /** Hash: name of a secret → JSON `[[version, createdAtMs], …]`, oldest first; the last one is what calls get. */
   secrets: (tenant: string) => `mf:t:secs:${tenant}`,
+  /** Hash: what a tenant's callbacks are signed with, sealed, and what they were signed with before. */
+  webhookSecret: (tenant: string) => `mf:t:whs:${tenant}`,
   /** Hash per worker, until `WORKER_LISTED_MS` after its last heartbeat: what it is and does. */
   worker: (workerId: string) => `mf:w:host:${workerId}`,
   /**

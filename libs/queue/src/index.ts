@@ -1,4 +1,5 @@
 export type { CallClass, CallId } from './call-id.js';
+export * from './callbacks.js';
 export * from './gate.js';
 export * from './ledger.js';
 export * from './usage.js';

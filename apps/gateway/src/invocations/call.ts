@@ -30,6 +30,8 @@ export interface Call {
   readonly shape: AnswerShape;
   /** What the function's settings give the guest. */
   readonly given?: GivenToGuest | undefined;
+  /** Where the end of a call that outlives its connection is told. */
+  readonly callback?: { readonly url: string } | undefined;
   readonly trace?: CallTrace | undefined;
 }
 
@@ -46,6 +48,7 @@ export function acceptedRecord(call: Call, invocationId: string, acceptedAtMs: n
     ...call.shape,
     acceptedAtMs,
     ...(call.trace && { traceId: call.trace.traceId }),
+    ...(call.callback && { callback: call.callback }),
   };
 }
 

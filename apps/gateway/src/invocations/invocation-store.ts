@@ -9,7 +9,7 @@ import {
   type Timings,
   type TraceRef,
 } from '@mayfly/contracts';
-import { type CallClass, Ledger } from '@mayfly/queue';
+import { CallbackQueue, type CallClass, Ledger } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../redis.js';
 
@@ -42,10 +42,12 @@ const NO_TIME: Timings = { queueUs: 0, acquireUs: 0, restoreUs: 0, runUs: 0, res
 export class InvocationStore {
   readonly #redis: Redis;
   readonly #ledger: Ledger;
+  readonly #callbacks: CallbackQueue;
 
   constructor(redis: Redis) {
     this.#redis = redis;
     this.#ledger = new Ledger(redis);
+    this.#callbacks = new CallbackQueue(redis);
   }
 
   async find(tenant: string, invocationId: string): Promise<KnownInvocation | undefined> {
@@ -85,7 +87,8 @@ export class InvocationStore {
   async writeAccepted(tenant: string, record: AcceptedRecord): Promise<void> {
     const { invocationId, acceptedAtMs } = record;
     const listed = this.#redis.zadd(keys.index(tenant), acceptedAtMs, invocationId);
-    await Promise.all([this.#write(tenant, record), orUnavailable(listed)]);
+    const owed = record.callback && orUnavailable(this.#callbacks.expect(tenant, invocationId));
+    await Promise.all([this.#write(tenant, record), orUnavailable(listed), owed]);
   }
 
   /** How the answer of a call that was waited for looks. */

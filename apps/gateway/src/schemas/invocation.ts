@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { FunctionName, OutcomeName, Strict, Words } from './shared.js';
+import { CallbackSchema } from './webhook-secret.js';
 
 export const TimingsSchema = Type.Object(
   {
@@ -65,6 +66,7 @@ export const InvocationSchema = Type.Object({
   acceptedAtMs: Type.Integer(),
   finishedAtMs: Type.Optional(Type.Integer()),
   traceId: Type.Optional(Type.String({ description: 'W3C trace id' })),
+  callback: Type.Optional(CallbackSchema),
   links: Type.Object({ self: Type.String(), result: Type.String(), logs: Type.String() }),
 });
 

@@ -35,8 +35,12 @@ export const QuotasBody = Type.Partial(QuotasSchema, { additionalProperties: fal
 
 const RequiresKvm = Words(['any', ...KVM_KINDS] as const, 'The kind of KVM that may run the tenant’s code');
 const CallbackHosts = Type.Array(
-  Type.String({ maxLength: 253, pattern: '^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$' }),
-  { maxItems: 100, uniqueItems: true, description: 'Hosts that completion callbacks may go to' },
+  Type.String({ maxLength: 253, pattern: '^(?:\\*\\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$' }),
+  {
+    maxItems: 100,
+    uniqueItems: true,
+    description: 'Hosts that completion callbacks may go to: a name, or *. and a domain',
+  },
 );
 export const PolicySchema = Strict({ requiresKvm: RequiresKvm, callbackHosts: CallbackHosts });
 

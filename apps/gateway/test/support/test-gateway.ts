@@ -9,7 +9,7 @@ import type { Telemetry } from '@mayfly/telemetry';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
-import { buildApp, type Gateway } from '../../src/app.js';
+import { buildApp, type Gateway, type GatewayDeps } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import type { KeyRequest, MadeKey } from '../../src/tenants/key-admin.js';
 import type { Answer, AnswerBody } from './answer-body.js';
@@ -23,6 +23,8 @@ export interface TestGatewayOptions {
   readonly queueWaitMs?: number;
   readonly telemetry?: Telemetry<'gateway'>;
   readonly secretKeys?: SecretKeys;
+  /** What `buildApp` takes beyond these. */
+  readonly deps?: Partial<GatewayDeps>;
   /** A Redis of the test's own. @defaultValue a fresh one */
   readonly redis?: RedisServer;
 }
@@ -77,6 +79,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
     blobs,
     checkArtifact: checkElf,
     ...(options.queueWaitMs !== undefined && { queueWaitMs: options.queueWaitMs }),
+    ...options.deps,
     ...(options.secretKeys && { secretKeys: options.secretKeys }),
     ...(options.telemetry && { telemetry: options.telemetry }),
   });

@@ -1,3 +1,4 @@
+import { CALL_BACK_NOW } from './callbacks.js';
 import { GATE } from './gate.js';
 
 /** Arguments before those of the records, and of each record. */
@@ -16,7 +17,7 @@ export const SETTLE_FIELDS = 12;
  * invocation, record, accepted at ms, day, CPU µs, MiB·µs, bytes in, bytes out, failed ('1') of each.
  * Answers 1 for an end that was the first, else the record that stands (or 0).
  */
-export const SETTLE = `${GATE}
+export const SETTLE = `${GATE}${CALL_BACK_NOW}
 loadWindow()
 local usage = {}
 local answers = {}
@@ -28,7 +29,7 @@ for i = ${SETTLE_HEAD + 1}, #ARGV, ${SETTLE_FIELDS} do
   if call('SET', key, ARGV[i + 4], 'PX', ARGV[1], 'NX') then
     answers[#answers + 1] = 1
     ends = ends + 1
-    if class == 's' then call('ZADD', indexKey(tenant), ARGV[i + 5], inv) end
+    if class == 's' then call('ZADD', indexKey(tenant), ARGV[i + 5], inv) else callBackNow(tenant, inv) end
     local day = 'mf:s:use:' .. tenant .. ':' .. ARGV[i + 6]
     local of = usage[day .. ' ' .. fn]
     if not of then

@@ -24,7 +24,13 @@ export function getRoute(scope: FastifyInstance, services: Services): void {
     },
     async (request, reply) => {
       const { known, running } = await waitForInvocation(services, request, reply);
-      const view = describeInvocation(known, running);
+      const described = describeInvocation(known, running);
+      const view = described && {
+        ...described,
+        ...(known.accepted?.callback && {
+          callback: await services.callbacks.stateOf(request.tenant, request.params.id),
+        }),
+      };
       if (view === undefined) throw notFound(`invocation ${request.params.id}`);
       return tagged(request, reply, JSON.stringify(view)) ? reply.code(304).send() : view;
     },

@@ -35,7 +35,7 @@ export async function prepareEnvelope(
   services: Services,
   { tenant, headers, trace, body, bodyBytes, durable, signalOf }: EnvelopeRequest,
 ): Promise<PreparedEnvelope> {
-  const { resolver, blobs, policies, registry, secretGrants } = services;
+  const { resolver, blobs, policies, registry, secretGrants, callbacks } = services;
   const name = body.function;
   const qualifier = qualifierOf(body);
   const wanted = { tenant, name, ...qualifier, headers };
@@ -45,6 +45,7 @@ export async function prepareEnvelope(
   const { entrypoint, args, returns } = readEnvelope(body, version.manifest);
   const timeoutMs = timeoutOf(resolved, quotas, body.timeoutMs, '/timeoutMs');
   checkMemory(resolved, quotas);
+  const callback = await callbacks.read(headers, tenant, durable);
   const prepared = await inputOfArguments(args, bodyBytes, { tenant, blobs, durable });
   const given = givenToGuest(secretGrants, tenant, settings);
   const call: Call = {
@@ -55,6 +56,7 @@ export async function prepareEnvelope(
     returns,
     timeoutMs,
     shape: { raw: false },
+    callback,
     given: given instanceof Promise ? await given : given,
     trace,
   };

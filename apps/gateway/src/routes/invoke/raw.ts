@@ -78,6 +78,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
         ...{ route: '/invoke/{target}', name, qualifier: target, settings: resolved.settings },
         payload: () => [body, query.entrypoint, query.timeoutMs],
       });
+      const callback = await services.callbacks.read(request.headers, tenant, preferences.respondAsync);
       const prepared = await inputOfBody(takes, body, { tenant, blobs, durable: preferences.respondAsync });
       const giving = givenToGuest(services.secretGrants, tenant, resolved.settings);
       const given = giving instanceof Promise ? await giving : giving;
@@ -94,6 +95,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
             timeoutMs,
             shape,
             given,
+            callback,
             trace: request.trace,
           },
           preferences,
