@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AcceptedRecord, type InvocationItem, keys } from '@mayfly/contracts';
+import { type AcceptedRecord, type InvocationItem, type InvocationJob, keys } from '@mayfly/contracts';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
-import { echo, ScriptedWorker } from './support/scripted-worker.js';
+import { echo, recordOf, ScriptedWorker } from './support/scripted-worker.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
 let redis: RedisServer;
@@ -136,12 +136,15 @@ describe('GET /v1/invocations/{id} with Prefer: wait=N', () => {
     await taken;
     const waiting = ended(gateway, id);
     await expect.poll(() => gateway.services.ends.size).toBe(1);
-    const accepted = JSON.parse((await client.get(keys.accepted('default', id))) ?? '') as AcceptedRecord;
-    await gateway.services.store.writeTerminal(accepted, {
-      class: 'async',
-      code: 'MAYFLY_ERR_GATEWAY_CALL_LOST',
-      message: 'lost',
-    });
+    const { alias: _, ...accepted }: AcceptedRecord = JSON.parse(
+      (await client.get(keys.accepted('default', id))) ?? '',
+    );
+    const record = recordOf(
+      { ...accepted, input: { kind: 'args', args: [] }, timeoutMs: 1 },
+      { function: { tenant: 'default', name: 'echo', version: 1 } } as InvocationJob,
+      { outcome: 'aborted' },
+    );
+    await client.set(keys.record('default', id), JSON.stringify(record));
     expect(await (await waiting).json()).toMatchObject({ state: 'failed' });
   });
 

@@ -75,7 +75,7 @@ export const keys = {
 export const channels = {
   /** Fallback reply path: message is `<replyToken> <tenant> <invocationId>`; the record holds the answer. */
   reply: (gatewayId: string) => `mf:w:rsp:${gatewayId}`,
-  /** An invocation that nobody waited for has its end on record; the message is empty. */
+  /** An async invocation has its end on record; the message is empty. By `Ledger.settle` of `libs/queue`. */
   ended: (tenant: string, invocationId: string) => `mf:s:ended:${tenant}:${invocationId}`,
   /** A version was uploaded or shall be warm: JSON of `PrepareOrder`; workers prepare its snapshot in the background. */
   versions: 'mf:g:versions',

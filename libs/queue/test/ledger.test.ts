@@ -1,4 +1,4 @@
-import { type InvocationRecord, keys, LIMITS } from '@mayfly/contracts';
+import { channels, type InvocationRecord, keys, LIMITS } from '@mayfly/contracts';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
@@ -44,6 +44,19 @@ test('an end is on record once: who comes second learns what stands', async () =
   });
   expect(await ledger.settleOrFind({ class: 'sync', record: record(2) })).toEqual(record(2));
   expect(await redis.pttl(keys.record('acme', 'inv_1'))).toBeGreaterThan(LIMITS.recordRetentionMs - 60_000);
+});
+
+test('who looks at an async call hears of its end once; of a sync one its reply tells', async () => {
+  const subscriber = redis.duplicate();
+  const heard: string[] = [];
+  subscriber.on('message', (channel: string) => heard.push(channel));
+  const channelOf = (n: number) => channels.ended('acme', `inv_${n}`);
+  await subscriber.subscribe(channelOf(1), channelOf(2), 'last');
+  await ledger.settle([{ class: 'sync', record: record(1) }]);
+  for (let time = 1; time <= 2; time += 1) await ledger.settle([{ class: 'async', record: record(2) }]);
+  await redis.publish('last', '');
+  await expect.poll(() => heard).toEqual([channelOf(2), 'last']);
+  subscriber.disconnect();
 });
 
 test('of one command with the same call twice the first end stands', async () => {

@@ -122,8 +122,6 @@ export class ScriptedWorker {
     const { body = new Uint8Array(), ...fields } = end;
     const record = recordOf(item, job, fields);
     await this.#ledger.settle([{ class: kind, record }]);
-    if (item.replyToken === undefined)
-      await this.#redis.publish(channels.ended(record.tenant, record.invocationId), '');
     const { answers = 'socket' } = this.#options;
     if (item.replyToken === undefined || job.reply === undefined || answers === 'record') return;
     if (answers === 'channel')

@@ -58,11 +58,7 @@ export class Delivery {
   ): Promise<void> {
     const { record, body, replyToken } = settlement;
     const json = JSON.stringify(record);
-    if (replyToken === undefined || reply === undefined) {
-      const written = this.#keep(settlement, json, false);
-      this.#tellWatchers(record, written);
-      return written;
-    }
+    if (replyToken === undefined || reply === undefined) return this.#keep(settlement, json, false);
     const viaRedis = () => this.#publish(reply.gatewayId, replyToken, record, kept);
     if (reply.socketPath !== undefined)
       this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), pace, viaRedis);
@@ -113,17 +109,6 @@ export class Delivery {
     kept.then(
       () => {
         const published = this.#deps.redis.publish(channels.reply(gatewayId), message);
-        this.#track(published, invocationId).catch(() => undefined);
-      },
-      () => undefined,
-    );
-  }
-
-  /** Whoever looks at an invocation that has no caller hears of its end; none may be listening. */
-  #tellWatchers({ tenant, invocationId }: InvocationRecord, kept: Promise<void>): void {
-    kept.then(
-      () => {
-        const published = this.#deps.redis.publish(channels.ended(tenant, invocationId), '');
         this.#track(published, invocationId).catch(() => undefined);
       },
       () => undefined,

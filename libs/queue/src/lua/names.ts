@@ -32,6 +32,7 @@ local function functionsKey(class, tenant) return '${QUEUE_PREFIX}:fns:' .. clas
 local function waitKey(class, tenant, fn) return '${QUEUE_PREFIX}:wait:' .. class .. ':' .. tenant .. ':' .. fn end
 local function heldKey(tenant) return '${heldKey('')}' .. tenant end
 local function endKey(tenant, inv) return 'mf:s:end:' .. tenant .. ':' .. inv end
+local function endedChannel(tenant, inv) return 'mf:s:ended:' .. tenant .. ':' .. inv end
 local function indexKey(tenant) return 'mf:s:idx:' .. tenant end
 local function nowMs()
   local time = call('TIME')

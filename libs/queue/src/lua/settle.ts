@@ -39,6 +39,7 @@ for i = ${SETTLE_HEAD + 1}, #ARGV, ${SETTLE_FIELDS} do
     of[1] = of[1] + 1
     if ARGV[i + 11] == '1' then of[2] = of[2] + 1 end
     for j = 3, 6 do of[j] = of[j] + tonumber(ARGV[i + 4 + j]) end
+    if class == 'a' then call('PUBLISH', endedChannel(tenant, inv), '') end
   elseif ARGV[3] == '1' then
     answers[#answers + 1] = call('GET', key) or 0
   else
