@@ -71,7 +71,7 @@ import { SecretStore } from './secrets/secret-store.js';
 import type { CheckArtifact, Services } from './services.js';
 import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
-import { ApiKeys } from './tenants/api-keys.js';
+import { authenticatorOf } from './tenants/authenticator.js';
 import { ensureBootstrapTenant } from './tenants/bootstrap.js';
 import { keepGate } from './tenants/gate-settings.js';
 import { KeyAdmin } from './tenants/key-admin.js';
@@ -279,7 +279,7 @@ async function buildRoutes(
   });
   await app.register(async (scope) => {
     requireKey(scope, {
-      authenticator: new ApiKeys(services.directory, services.config),
+      authenticator: authenticatorOf(services.config, services.directory),
       onOperatorRead: (request) => {
         const [target = ''] = request.url.split('?');
         return services.audit.record(request, { action: 'tenant.read', tenant: request.tenant, target });

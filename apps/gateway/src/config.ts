@@ -17,6 +17,14 @@ export interface GatewayConfig {
   readonly tenantKey: string | undefined;
   /** The kind of KVM that may run the tenant's code. */
   readonly tenantRequiresKvm: KvmKind | 'any';
+  /** Whose tokens are taken beside keys, without a slash at the end. Absent: nobody's. */
+  readonly oidcIssuer: string | undefined;
+  /** What a token must be for. */
+  readonly oidcAudience: string | undefined;
+  /** Claim that names the tenant. */
+  readonly oidcTenantClaim: string;
+  /** Claim that holds the scopes: words in one text, or a list. */
+  readonly oidcScopesClaim: string;
   readonly gatewayId: string;
   /** The operator's keys that seal and open secrets; empty: none. */
   readonly secretsKeyFile: string;
@@ -65,6 +73,20 @@ const integer = (
   expected: `an integer from ${lowest} to ${highest}`,
 });
 
+const CLAIM: Pick<Key<string>, 'read' | 'expected'> = {
+  read: (text) => (/^[\x21-\x7e]{1,128}$/.test(text) ? text : undefined),
+  expected: 'the name of a claim',
+};
+
+/** Keys that come over plain HTTP are anybody's; on one's own host that is nobody else. */
+function isIssuer(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, search, hash, username } = new URL(text);
+  const isLocal = ['127.0.0.1', '[::1]', 'localhost'].includes(hostname);
+  if (search !== '' || hash !== '' || username !== '') return false;
+  return protocol === 'https:' || (protocol === 'http:' && isLocal);
+}
+
 /** One entry per setting: its variable, its default, how it is read. */
 const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
   host: {
@@ -103,6 +125,28 @@ const KEYS: { readonly [K in keyof Variables]: Key<Variables[K]> } = {
     fallback: () => 'any',
     read: (text) => (text === 'any' || isKvmKind(text) ? text : undefined),
     expected: 'any, hardware or software',
+  },
+  oidcIssuer: {
+    name: 'MAYFLY_GATEWAY_OIDC_ISSUER',
+    fallback: () => undefined,
+    read: (text) => (isIssuer(text) ? text : undefined),
+    expected: 'an https URL without query, as the tokens’ iss has it',
+  },
+  oidcAudience: {
+    name: 'MAYFLY_GATEWAY_OIDC_AUDIENCE',
+    fallback: () => undefined,
+    read: (text) => (/^[\x21-\x7e]{1,256}$/.test(text) ? text : undefined),
+    expected: 'up to 256 printable ASCII characters without spaces',
+  },
+  oidcTenantClaim: {
+    name: 'MAYFLY_GATEWAY_OIDC_TENANT_CLAIM',
+    fallback: () => 'tenant',
+    ...CLAIM,
+  },
+  oidcScopesClaim: {
+    name: 'MAYFLY_GATEWAY_OIDC_SCOPES_CLAIM',
+    fallback: () => 'scope',
+    ...CLAIM,
   },
   gatewayId: {
     name: 'MAYFLY_GATEWAY_ID',
@@ -160,6 +204,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): G
   const known = new Set(Object.values(KEYS).map((key) => key.name));
   for (const name of Object.keys(env).sort())
     if (name.startsWith('MAYFLY_GATEWAY_') && !known.has(name)) problems.push(`${name} is not a setting`);
+  if (
+    (config['oidcIssuer'] === undefined) !== (config['oidcAudience'] === undefined) &&
+    problems.length === 0
+  )
+    problems.push('MAYFLY_GATEWAY_OIDC_ISSUER and MAYFLY_GATEWAY_OIDC_AUDIENCE: expected both, or none');
   const telemetry = readTelemetrySettings(env, (config as unknown as Variables).traceSlowMs, problems);
   if (problems.length > 0)
     throw gatewayError('MAYFLY_ERR_GATEWAY_CONFIG', problems.join('\n'), { details: { problems } });
