@@ -37,6 +37,7 @@ import { connectRedis } from './redis.js';
 import { FunctionCache } from './registry/function-cache.js';
 import { FunctionRegistry } from './registry/function-registry.js';
 import { ReadinessListener } from './registry/readiness-listener.js';
+import { RollbackWatch } from './registry/rollback-watch.js';
 import { auditRoutes } from './routes/audit/audit.js';
 import { getBatchRoute } from './routes/batches/get.js';
 import { invokeBatchRoute } from './routes/batches/invoke-batch.js';
@@ -185,8 +186,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     hasEnded: async (tenant, invocationId) => (await store.find(tenant, invocationId))?.ended !== undefined,
   });
   const readiness = new ReadinessListener(registry);
+  const rollbacks = new RollbackWatch({
+    ...{ redis: redis.commands, cache, registry, audit },
+    onError: (error) => logger.warn({ err: error }, 'aliases are not watched'),
+  });
   const resolver = new VersionResolver({
-    ...{ cache, readiness, placement, hosts },
+    ...{ cache, readiness, placement, hosts, rollbacks },
     waitMs: queueWaitMs,
     isDraining: () => invoker.draining,
   });
@@ -199,8 +204,8 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     memory,
     canceler,
-    ...{ policies: directory, directory, audit, resolver, readiness, secrets, secretGrants },
     gate,
+    ...{ policies: directory, directory, audit, resolver, readiness, rollbacks, secrets, secretGrants },
     tenantAdmin: new TenantAdmin(directory, audit),
     keyAdmin: new KeyAdmin(directory, audit),
     ...{ callbacks, webhookSecrets },
@@ -210,6 +215,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     await deliverer.stop();
     directory.stop();
     memory.stop();
+    rollbacks.stop();
     await replies.close();
     await producer.close();
     await redis.close();
@@ -228,6 +234,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     });
     await readiness.listen(redis.subscriber);
     deliverer.start();
+    rollbacks.start();
     const routes: RouteRule[] = [];
     const app = await buildRoutes(services, telemetry, routes);
 

@@ -17,6 +17,7 @@ import type { VersionResolver } from './invocations/version-resolver.js';
 import type { FunctionCache } from './registry/function-cache.js';
 import type { FunctionRegistry } from './registry/function-registry.js';
 import type { ReadinessListener } from './registry/readiness-listener.js';
+import type { RollbackWatch } from './registry/rollback-watch.js';
 import type { SecretGrants } from './secrets/secret-grants.js';
 import type { SecretStore } from './secrets/secret-store.js';
 import type { KeyAdmin } from './tenants/key-admin.js';
@@ -38,6 +39,7 @@ export interface Services {
   readonly cache: FunctionCache;
   readonly resolver: VersionResolver;
   readonly readiness: ReadinessListener;
+  readonly rollbacks: RollbackWatch;
   readonly store: InvocationStore;
   readonly producer: JobProducer;
   readonly invoker: Invoker;

@@ -1,3 +1,4 @@
+import { QUEUE_PREFIX } from '@mayfly/contracts';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
@@ -344,6 +345,16 @@ describe('/v1/functions/{name}/config', () => {
     expect(timeouts).toEqual([200, 50]);
     const more = await gateway.invoke({ function: 'fn', entrypoint: 'echo-int', args: [1], timeoutMs: 201 });
     expect([more.status, (await more.json()).errors[0]?.pointer]).toEqual([400, '/timeoutMs']);
+  });
+
+  it('tells the gate how many calls may run at once, until the function goes', async () => {
+    const client = new Redis({ path: redis.socketPath });
+    const capOf = async () => client.hmget(`${QUEUE_PREFIX}:gate:default`, 'c:fn', 'kept');
+    await put('config', { concurrency: { max: 4, reserved: 2 } });
+    expect(await capOf()).toEqual(['4', '{"fn":2}']);
+    await gateway.fetch('/v1/functions/fn', { method: 'DELETE' });
+    expect(await capOf()).toEqual([null, null]);
+    client.disconnect();
   });
 
   it('is a ceiling for the memory of a version', async () => {

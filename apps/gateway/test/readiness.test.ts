@@ -126,6 +126,20 @@ describe('a version that no worker has prepared', () => {
     expect((await answered).status).toBe(200);
   });
 
+  it('is called at once when a host says that it cannot prepare it', async () => {
+    gateway = await startGateway({ redis: server });
+    await upload(1);
+    const worker = await gateway.startWorker();
+    const answered = call();
+    await expect
+      .poll(async () => {
+        await say({ state: 'unavailable', message: 'no room' });
+        return worker.jobs.length;
+      })
+      .toBe(1);
+    expect((await answered).status).toBe(200);
+  });
+
   it('is called without a wait where only workers live that do not report', async () => {
     await upload(1);
     await gateway.startWorker();

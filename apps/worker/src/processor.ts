@@ -20,6 +20,7 @@ import type { ReplyPace } from './reply/reply-connection.js';
 import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
 import type { CallTelemetry } from './telemetry/call-telemetry.js';
 import { bytesOfInput } from './value-bytes.js';
+import type { AliasCounts } from './versions/alias-counts.js';
 
 /** Why a job's calls are stopped: the worker shuts down, or the job's lock went to another worker. */
 export type StopReason = 'drain' | 'lost';
@@ -39,6 +40,7 @@ export interface ProcessorDeps {
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly delivery: Pick<Delivery, 'deliver' | 'leave' | 'settled'>;
   readonly telemetry: CallTelemetry;
+  readonly aliases?: Pick<AliasCounts, 'ended'>;
   /** Host faults, with their whole chain. */
   readonly onHostFault: (error: unknown, invocationId: string) => void;
 }
@@ -341,6 +343,7 @@ export class Processor {
     report?: GuestCallReport,
   ): Promise<CallEnd> {
     const kept = this.#deps.delivery.deliver(settlement, reply, pace);
+    if (facts.alias !== undefined) this.#deps.aliases?.ended(ref, facts.alias, settlement.record.outcome);
     this.#deps.telemetry.ended({ job, ref, settlement, trace: facts.trace, report });
     if (job.lane === 'async') {
       const isKept = await kept.then(

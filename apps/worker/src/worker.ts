@@ -16,6 +16,7 @@ import { Delivery } from './reply/delivery.js';
 import { ReplyRouter } from './reply/reply-router.js';
 import { CallTelemetry } from './telemetry/call-telemetry.js';
 import { countedBuilder, observePool } from './telemetry/pool-metrics.js';
+import { AliasCounts } from './versions/alias-counts.js';
 import { Preparer } from './versions/preparer.js';
 import { ReadinessReports } from './versions/readiness-reports.js';
 import { VersionListener } from './versions/version-listener.js';
@@ -86,7 +87,11 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   });
   observePool(telemetry.metrics, pool, config);
   const kvm = kvmKind();
+  const aliases = new AliasCounts(redis, (error) =>
+    logger.warn({ err: error }, 'calls by alias are not counted'),
+  );
   const processor = new Processor({
+    aliases,
     workerId: config.workerId,
     kvm,
     pool,
@@ -148,6 +153,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     pool,
     async start() {
       await versions.start();
+      aliases.start();
       await listenForCancels({
         subscriber,
         redis,
@@ -171,6 +177,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     if (!(await within(delivery.flushed(), AFTER_GRACE_MS))) logger.warn({}, 'not all was delivered');
     // Until here calls run that can be canceled.
     subscriber.disconnect();
+    await within(aliases.stop(), AFTER_GRACE_MS);
     router.close();
     await within(pool.close(), AFTER_GRACE_MS);
     await within(heartbeat.stop(), AFTER_GRACE_MS);

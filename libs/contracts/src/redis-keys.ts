@@ -1,3 +1,4 @@
+import type { AliasRef } from './alias.js';
 /**
  * Names in Redis. Key families go by writer, so that gateway and worker can be different Redis users: `mf:g:*` is
  * written by gateways, `mf:w:*` by workers, `mf:t:*` (tenants, keys, quotas, secrets, audit) by gateways and read by
@@ -26,6 +27,9 @@ export const keys = {
   unprepared: 'mf:g:unprepared',
   /** Hash of a function, with expiry: version → JSON of the last `ReadinessReport` that settles something. */
   ready: (tenant: string, name: string) => `mf:w:ready:${tenant}:${name}`,
+  /** Hash, with expiry: `{version}:n` → calls of the alias's revision that ended in the bucket, `{version}:e` → failed. */
+  aliasCounts: (tenant: string, name: string, alias: AliasRef, bucket: number) =>
+    `mf:w:alias:${tenant}:${name}:${alias.name}:${alias.revision}:${bucket}`,
   /** Set of function names of a tenant. */
   functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
   /** Hash: function name → bytes of the artifacts of its versions. */

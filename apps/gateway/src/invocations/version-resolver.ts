@@ -3,6 +3,7 @@ import type { Placement } from '../dispatch/placement.js';
 import { gatewayError, notFound } from '../errors.js';
 import type { FunctionCache } from '../registry/function-cache.js';
 import type { ReadinessListener } from '../registry/readiness-listener.js';
+import type { RollbackWatch } from '../registry/rollback-watch.js';
 import type { Headers } from './choose-version.js';
 import type { Qualifier } from './qualifier.js';
 import { type ResolvedVersion, resolveVersion } from './resolve-version.js';
@@ -28,6 +29,7 @@ export interface VersionResolverDeps {
   /** How long a call waits for the first snapshot of its version. */
   readonly waitMs: number;
   readonly isDraining: () => boolean;
+  readonly rollbacks: Pick<RollbackWatch, 'sent'>;
 }
 
 /** Finds the version of a call. */
@@ -47,6 +49,8 @@ export class VersionResolver {
     const { cache } = this.#deps;
     const stored = cache.peek(tenant, name) ?? (await cache.get(tenant, name));
     if (stored === undefined) throw notFound(`function ${name}`);
+    if (qualifier.alias !== undefined && stored.aliases.get(qualifier.alias)?.rollback !== undefined)
+      this.#deps.rollbacks.sent(tenant, name, qualifier.alias);
     return resolveVersion(stored, qualifier, headers);
   }
 
@@ -77,11 +81,15 @@ export class VersionResolver {
     for (;;) {
       const leftMs = deadline - performance.now();
       if (leftMs <= 0 || isDraining() || signal?.aborted) throw notRoutable(resolved);
-      const changed = readiness.changed(tenant, name, Math.min(leftMs, LOOK_AGAIN_MS), signal);
+      const { version } = resolved.version;
+      const news = readiness.news({ tenant, name, version }, Math.min(leftMs, LOOK_AGAIN_MS), signal);
       // Read once it is listened, so that no change falls between both.
       resolved = await this.resolve(wanted);
       if (resolved.state !== 'pending') return resolved;
-      if (!(await changed)) cache.forget(tenant, name, LOOK_AGAIN_MS / 2);
+      const heard = await news;
+      // Whoever takes the call says by name what its host lacks.
+      if (heard === 'unavailable') return resolved;
+      if (heard === 'none') cache.forget(tenant, name, LOOK_AGAIN_MS / 2);
     }
   }
 

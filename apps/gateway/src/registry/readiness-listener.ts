@@ -34,22 +34,33 @@ export class ReadinessListener {
     return () => this.#heard.off('report', listener);
   }
 
-  /** @returns whether the function has changed; false after `limitMs`, or when the signal aborts. */
-  changed(tenant: string, name: string, limitMs: number, signal?: AbortSignal): Promise<boolean> {
+  /** What is heard first: of the function, or that a host could not prepare the version; `none` after `limitMs`. */
+  news(
+    { tenant, name, version }: Pick<ReadinessReport, 'tenant' | 'name' | 'version'>,
+    limitMs: number,
+    signal?: AbortSignal,
+  ): Promise<'changed' | 'unavailable' | 'none'> {
     const wanted = `${tenant} ${name}`;
     return new Promise((resolve) => {
-      const end = (heard: boolean) => {
+      const end = (heard: 'changed' | 'unavailable' | 'none') => {
         clearTimeout(timer);
-        this.#heard.off('changed', listener);
+        this.#heard.off('changed', onChanged);
+        this.#heard.off('report', onReport);
         signal?.removeEventListener('abort', abort);
         resolve(heard);
       };
-      const abort = () => end(false);
-      const listener = (message: string) => message === wanted && end(true);
-      const timer = setTimeout(end, limitMs, false);
-      this.#heard.on('changed', listener);
+      const abort = () => end('none');
+      const onChanged = (message: string) => message === wanted && end('changed');
+      const onReport = (report: ReadinessReport) =>
+        report.state === 'unavailable' &&
+        `${report.tenant} ${report.name}` === wanted &&
+        report.version === version &&
+        end('unavailable');
+      const timer = setTimeout(end, limitMs, 'none');
+      this.#heard.on('changed', onChanged);
+      this.#heard.on('report', onReport);
       signal?.addEventListener('abort', abort);
-      if (signal?.aborted) end(false);
+      if (signal?.aborted) end('none');
     });
   }
 }

@@ -44,7 +44,7 @@ export class Preparer {
     } catch (error) {
       onFailure(error, ref);
       const message = isMayflyError(error) ? `${error.definition.title} (${error.code})` : 'The host failed';
-      if (warmId !== undefined) await answer({ state: 'unavailable', message });
+      await answer({ state: 'unavailable', message });
     }
   }
 }

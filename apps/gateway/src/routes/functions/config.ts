@@ -2,6 +2,7 @@ import { DEFAULT_SETTINGS, type FunctionSettings } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { notFound } from '../../errors.js';
+import { orUnavailable } from '../../redis.js';
 import { etagOf, isKnown, preconditionOf } from '../../registry/precondition.js';
 import { checkSettings, settingsOf } from '../../registry/settings.js';
 import { SettingsInput, SettingsSchema } from '../../schemas/settings.js';
@@ -9,7 +10,10 @@ import { ConditionalHeaders, FunctionParams, problems } from '../../schemas/shar
 import type { Services } from '../../services.js';
 
 /** `GET` and `PUT /v1/functions/{name}/config`: what may be changed of a function without a new version. */
-export function configRoutes(scope: FastifyInstance, { registry, cache, policies, audit }: Services): void {
+export function configRoutes(
+  scope: FastifyInstance,
+  { registry, cache, policies, audit, gate }: Services,
+): void {
   scope.get<{ Params: Static<typeof FunctionParams> }>(
     '/v1/functions/:name/config',
     {
@@ -57,6 +61,7 @@ export function configRoutes(scope: FastifyInstance, { registry, cache, policies
       const revision = await registry.writeSettings(tenant, name, settings, precondition);
       cache.forget(tenant, name);
       const after = { ...DEFAULT_SETTINGS, ...settings };
+      await orUnavailable(gate.configureFunction(tenant, name, after.concurrency));
       await audit.record(request, { action: 'function-config.replace', tenant, target: name, before, after });
       reply.header('etag', etagOf(revision));
       return describeSettings(name, after);

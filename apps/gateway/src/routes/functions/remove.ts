@@ -1,6 +1,8 @@
+import { DEFAULT_SETTINGS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { gatewayError, notFound } from '../../errors.js';
+import { orUnavailable } from '../../redis.js';
 import type { Deletion } from '../../registry/function-registry.js';
 import { FunctionParams, problems, Strict, VersionParams, Words } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
@@ -12,7 +14,7 @@ const ForceQuery = Strict({
 });
 
 /** `DELETE /v1/functions/{name}` and `…/versions/{version}`. A function goes with its last version. */
-export function removeRoutes(scope: FastifyInstance, { registry, cache, audit }: Services): void {
+export function removeRoutes(scope: FastifyInstance, { registry, cache, audit, gate }: Services): void {
   scope.delete<{ Params: Static<typeof FunctionParams>; Querystring: Static<typeof ForceQuery> }>(
     '/v1/functions/:name',
     {
@@ -30,6 +32,8 @@ export function removeRoutes(scope: FastifyInstance, { registry, cache, audit }:
       const deletion = await registry.deleteFunction(request.tenant, name, force);
       cache.forget(request.tenant, name);
       if (!isDone(deletion)) throw notFound(`function ${name}`);
+      const { concurrency } = DEFAULT_SETTINGS;
+      await orUnavailable(gate.configureFunction(request.tenant, name, concurrency));
       await audit.record(request, { action: 'function.delete', tenant: request.tenant, target: name });
       return reply.code(204).send();
     },
