@@ -137,5 +137,5 @@ call('HSET', gate, 'tok', tokens, 'at', whole(now), 'inf', g.inf + (class == 's'
   'run', g.run + direct, 'r:' .. fn, g.ran + direct)
 local full = rate > 0 and math.ceil((burst - tokens) * 1000 / rate) or 0
 if k == n then return { k, jobId, math.floor(tokens), full, w.queued[class] } end
-return { k, jobId, math.floor(tokens), full, w.queued[class], limit, whole(value), whole(current), whole(retryMs) }
+return { k, jobId, math.floor(tokens), full, w.queued[class], limit, tostring(value), whole(current), whole(retryMs) }
 `;
