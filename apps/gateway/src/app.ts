@@ -13,10 +13,10 @@ import { WebhookSecrets } from './callbacks/webhook-secrets.js';
 import type { GatewayConfig } from './config.js';
 import { Admission } from './dispatch/admission.js';
 import { CancelDesk } from './dispatch/cancel-desk.js';
+import { GatePump } from './dispatch/gate-pump.js';
 import { Hosts } from './dispatch/hosts.js';
 import { JobProducer } from './dispatch/job-producer.js';
 import { Placement } from './dispatch/placement.js';
-import { QueueDepth } from './dispatch/queue-depth.js';
 import { RedisMemory } from './dispatch/redis-memory.js';
 import { listenOnRedis } from './dispatch/reply-channel.js';
 import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
@@ -138,7 +138,6 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   );
   const reply = { gatewayId: config.gatewayId, socketPath: replies.path };
   const memory = new RedisMemory(redis.commands, logger);
-  const producer = new JobProducer(redis.commands, reply, instruments);
   const audit = new AuditLog(redis.commands);
   const directory = new TenantDirectory(redis.commands, DEFAULT_POLICY);
   const gate = new Gate(redis.commands);
@@ -159,7 +158,14 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ...{ queue: callbackQueue, outbound, secrets: webhookSecrets, policies: directory },
   });
   const store = new InvocationStore(redis.commands);
-  const admission = new Admission(config, new QueueDepth(producer));
+  const pump = new GatePump(gate, () => hosts.live());
+  const producer = new JobProducer({
+    ...{ redis: redis.commands, gate, policies: directory, reply, metrics: instruments },
+    window: () => pump.window,
+    maxQueueDepth: config.maxQueueDepth,
+    onWaiting: () => pump.wake(),
+  });
+  const admission = new Admission(config);
   observePlatform(telemetry.metrics, {
     ...{ producer, admission },
     workersAlive: () => hosts.countLive(),
@@ -176,6 +182,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     admission,
     memory,
     placement,
+    policies: directory,
     blobs,
     queueWaitMs,
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
@@ -216,6 +223,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     directory.stop();
     memory.stop();
     rollbacks.stop();
+    pump.stop();
     await replies.close();
     await producer.close();
     await redis.close();
@@ -226,6 +234,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     await ensureBootstrapTenant(config, directory, audit);
     await replies.listen();
     await producer.ready();
+    await pump.start();
     await listenOnRedis({
       ...{ subscriber: redis.subscriber, gatewayId: config.gatewayId, waiters, cache },
       ...{ directory, secretGrants },

@@ -141,7 +141,7 @@ const GATEWAY_ERRORS = {
     status: 429,
     retryable: true,
     problem: 'too-many-requests',
-    title: 'The tenant has too many calls in flight',
+    title: 'The tenant uses all that it may',
   },
   MAYFLY_ERR_GATEWAY_HEADERS_TOO_LARGE: {
     ...caller,

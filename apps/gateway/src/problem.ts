@@ -27,6 +27,8 @@ interface ProblemFacts {
   readonly retryAfterS?: number;
   /** What the caller may follow instead. */
   readonly location?: string;
+  /** Further header fields. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly aliases?: readonly string[];
 }
 
@@ -66,6 +68,7 @@ export function problemOfError(thrown: unknown): Answer {
     headers: {
       'content-type': PROBLEM_TYPE,
       ...(retryAfterS !== undefined && { 'retry-after': String(retryAfterS) }),
+      ...details.headers,
       ...(definition.status === 401 && { 'www-authenticate': 'Bearer' }),
       ...(details.invocationId !== undefined && { 'invocation-id': details.invocationId }),
       ...(details.location !== undefined && { location: details.location }),

@@ -36,7 +36,7 @@ describe('POST /v1/invocations/{id}/cancel', () => {
     expect([answer.status, (await answer.json()).state]).toEqual([200, 'canceled']);
     const worker = await gateway.startWorker();
     await taken(worker);
-    await expect.poll(async () => gateway.services.producer.place('async', id)).toBe('gone');
+    await expect.poll(async () => gateway.services.producer.placeOf('default', id)).toBe('gone');
     expect((await (await gateway.fetch(`/v1/invocations/${id}`)).json()).state).toBe('canceled');
   });
 

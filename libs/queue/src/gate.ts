@@ -1,9 +1,9 @@
 import { DEFAULT_QUOTAS, type TenantQuotas } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
-import { type CallClass, letterOf } from './call-id.js';
+import { type CallClass, type CallId, letterOf } from './call-id.js';
 import { defineScripts } from './commands.js';
 import { ADMIT } from './lua/admit.js';
-import { gateKey, heldKey, WINDOW_KEY } from './lua/names.js';
+import { gateKey, heldKey, LEASES_KEY, WINDOW_KEY } from './lua/names.js';
 import { CONFIGURE, CONFIGURE_FUNCTION, PUMP } from './lua/pump.js';
 
 /** Limits in the order in which they are looked at. The last three are the platform's, the others the tenant's. */
@@ -88,10 +88,10 @@ export interface GateSettings extends Pick<TenantQuotas, 'weight' | 'maxRunning'
 
 /** The way in: admission, the fair gate, and what operators set of both. One round trip each. */
 export class Gate {
-  readonly #redis: Pick<Redis, 'defineCommand' | 'hmget' | 'sismember'>;
+  readonly #redis: Pick<Redis, 'defineCommand' | 'hmget' | 'sismember' | 'zmscore'>;
   readonly #scripts;
 
-  constructor(redis: Pick<Redis, 'defineCommand' | 'hmget' | 'sismember'>) {
+  constructor(redis: Pick<Redis, 'defineCommand' | 'hmget' | 'sismember' | 'zmscore'>) {
     this.#redis = redis;
     this.#scripts = defineScripts(redis, {
       admit: ADMIT,
@@ -161,6 +161,13 @@ export class Gate {
   /** Whether an async invocation waits here: in a backlog, or for its next attempt. */
   async holds(tenant: string, invocationId: string): Promise<boolean> {
     return (await this.#redis.sismember(heldKey(tenant), invocationId)) === 1;
+  }
+
+  /** Whether a call is with the workers: let go, and its places not given back. */
+  async isReleased(call: CallId): Promise<boolean> {
+    const rest = `${letterOf(call.class)} ${call.tenant} ${call.function} ${call.invocationId}`;
+    const expiries = await this.#redis.zmscore(LEASES_KEY, `1${rest}`, `0${rest}`);
+    return expiries.some((expiry) => expiry !== null);
   }
 
   /** Calls that wait in backlogs, by class, of all tenants. */

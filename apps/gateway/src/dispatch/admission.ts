@@ -1,29 +1,24 @@
 import { gatewayError } from '../errors.js';
-import type { QueueName } from './job-producer.js';
-import type { QueueDepth } from './queue-depth.js';
 
 export interface AdmissionLimits {
   readonly maxInFlight: number;
   readonly tenantMaxInFlight: number;
-  readonly maxQueueDepth: number;
 }
 
 const WINDOW_MS = 1_000;
 const MAX_RETRY_AFTER_S = 60;
 
-/** Decides, before anything is queued, whether a call may come in. Bounds what this gateway holds in memory. */
+/** Bounds what this gateway holds in memory; what tenants may use is decided by the gate, for all gateways. */
 export class Admission {
   readonly #limits: AdmissionLimits;
-  readonly #depth: QueueDepth;
   readonly #inFlightOf = new Map<string, number>();
   #inFlight = 0;
   #windowStartMs = 0;
   #endedInWindow = 0;
   #endedPerS = 0;
 
-  constructor(limits: AdmissionLimits, depth: QueueDepth) {
+  constructor(limits: AdmissionLimits) {
     this.#limits = limits;
-    this.#depth = depth;
   }
 
   get inFlight(): number {
@@ -33,11 +28,6 @@ export class Admission {
   /** Calls in flight of each tenant that has any. */
   inFlightByTenant(): Iterable<readonly [tenant: string, calls: number]> {
     return this.#inFlightOf;
-  }
-
-  /** The last known number of jobs that wait. */
-  queueDepth(queue: QueueName): number {
-    return this.#depth.recent(queue);
   }
 
   /** Takes a place for a sync call; `leave` gives it back. @throws MAYFLY_ERR_GATEWAY_TENANT_BUSY, …_SATURATED */
@@ -52,7 +42,6 @@ export class Admission {
         },
       });
     if (this.#inFlight >= maxInFlight) throw this.#saturated('maxInFlight', maxInFlight, this.#inFlight);
-    this.checkQueue('sync');
     this.#inFlightOf.set(tenant, ofTenant + 1);
     this.#inFlight += 1;
   }
@@ -63,13 +52,6 @@ export class Admission {
     else this.#inFlightOf.set(tenant, ofTenant);
     this.#inFlight -= 1;
     this.#endedInWindow += 1;
-  }
-
-  /** @throws MAYFLY_ERR_GATEWAY_SATURATED when too many jobs wait already. */
-  checkQueue(queue: QueueName): void {
-    const depth = this.#depth.recent(queue);
-    if (depth >= this.#limits.maxQueueDepth)
-      throw this.#saturated('maxQueueDepth', this.#limits.maxQueueDepth, depth);
   }
 
   #saturated(name: string, value: number, current: number) {

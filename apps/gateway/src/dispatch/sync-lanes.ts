@@ -1,4 +1,5 @@
 import type { FunctionRef, InvocationItem } from '@mayfly/contracts';
+import type { Admission } from '@mayfly/queue';
 import { holdMs, planJobs } from './pack-policy.js';
 
 /**
@@ -15,8 +16,10 @@ export interface Ticket {
   readonly lane: Lane;
   readonly item: InvocationItem;
   readonly sizeBytes: number;
-  /** Called when the call's job is in the queue. */
-  readonly onSent?: ((jobId: string) => void) | undefined;
+  /** Called when the call has come in. */
+  readonly onSent: (admission: Admission) => void;
+  /** Called when it was not let in. */
+  readonly onRefused: (admission: Admission) => void;
   /** Called when the call's job could not be added. */
   readonly onLost: (error: unknown) => void;
   job: { open: number; readonly sentAtMs: number; jobId?: string } | undefined;
@@ -35,8 +38,8 @@ interface Lane {
   holdTimer: NodeJS.Timeout | undefined;
 }
 
-/** Adds one job; resolves with its id. */
-export type AddJob = (ref: FunctionRef, items: readonly InvocationItem[]) => Promise<string>;
+/** Lets the first of these calls in, as many as may come. */
+export type AddJob = (ref: FunctionRef, items: readonly InvocationItem[]) => Promise<Admission>;
 
 export class SyncLanes {
   readonly #addJob: AddJob;
@@ -46,7 +49,10 @@ export class SyncLanes {
     this.#addJob = addJob;
   }
 
-  submit(ref: FunctionRef, call: Pick<Ticket, 'item' | 'sizeBytes' | 'onSent' | 'onLost'>): Ticket {
+  submit(
+    ref: FunctionRef,
+    call: Pick<Ticket, 'item' | 'sizeBytes' | 'onSent' | 'onRefused' | 'onLost'>,
+  ): Ticket {
     const lane = this.#lane(ref);
     const ticket: Ticket = { lane, ...call, job: undefined };
     lane.pending.push(ticket);
@@ -139,9 +145,10 @@ export class SyncLanes {
     lane.callsInFlight += tickets.length;
     const items = tickets.map((ticket) => ticket.item);
     this.#addJob(lane.ref, items).then(
-      (jobId) => {
-        job.jobId = jobId;
-        for (const ticket of tickets) ticket.onSent?.(jobId);
+      (admission) => {
+        if (admission.jobId !== '') job.jobId = admission.jobId;
+        for (const [index, ticket] of tickets.entries())
+          (index < admission.admitted ? ticket.onSent : ticket.onRefused)(admission);
       },
       (error: unknown) => {
         for (const ticket of tickets) ticket.onLost(error);

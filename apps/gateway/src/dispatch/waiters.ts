@@ -7,7 +7,9 @@ export type WaitEnd =
   | { readonly kind: 'arrived'; readonly record: InvocationRecord; readonly body?: Uint8Array }
   | { readonly kind: 'expired' }
   | { readonly kind: 'drained' }
-  | { readonly kind: 'lost'; readonly error: unknown };
+  | { readonly kind: 'lost'; readonly error: unknown }
+  /** It was not let in: there is nothing to put on record. */
+  | { readonly kind: 'refused'; readonly error: unknown };
 
 export interface Waiter {
   readonly token: string;

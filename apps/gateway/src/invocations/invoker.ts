@@ -7,16 +7,19 @@ import {
   LIMITS,
   type MayflyError,
 } from '@mayfly/contracts';
+import type { Admission as Admitted } from '@mayfly/queue';
 import { preciseNowMs } from '@mayfly/telemetry';
 import type { Admission } from '../dispatch/admission.js';
-import type { JobProducer, QueueName } from '../dispatch/job-producer.js';
+import type { JobProducer } from '../dispatch/job-producer.js';
 import type { Placement } from '../dispatch/placement.js';
 import type { RedisMemory } from '../dispatch/redis-memory.js';
+import { rateLimitHeaders, refusalError } from '../dispatch/refusal.js';
 import type { SyncLanes, Ticket } from '../dispatch/sync-lanes.js';
 import type { WaitEnd, Waiter, Waiters } from '../dispatch/waiters.js';
 import { gatewayError } from '../errors.js';
 import { newInvocationId } from '../ids.js';
 import type { Answer } from '../problem.js';
+import type { TenantPolicies } from '../tenants/tenant-policies.js';
 import { answerOfRecord } from './answer.js';
 import { acceptedRecord, type Call } from './call.js';
 import type { Canceler } from './canceler.js';
@@ -37,6 +40,7 @@ export interface InvokerDeps {
   readonly admission: Admission;
   readonly memory: Pick<RedisMemory, 'check'>;
   readonly placement: Placement;
+  readonly policies: TenantPolicies;
   readonly blobs: BlobStore;
   /** What a sync caller waits at most beyond the guest's own time. */
   readonly queueWaitMs: number;
@@ -84,8 +88,9 @@ export class Invoker {
     this.checkOpen();
     const { tenant } = call.ref;
     const { trace } = call;
-    const { admission, waiters, lanes, queueWaitMs } = this.#deps;
-    this.#decide(call, 'sync', () => admission.enter(tenant));
+    const { admission, waiters, lanes, queueWaitMs, policies } = this.#deps;
+    const { quotas } = policies.of(tenant);
+    this.#enter(call);
     const acceptedAtMs = preciseNowMs();
     const invocationId = call.invocationId ?? newInvocationId(acceptedAtMs);
     const waitMs = queueWaitMs + call.timeoutMs;
@@ -93,6 +98,7 @@ export class Invoker {
       ...{ tenant, invocationId, waitMs },
       accepted: () => acceptedRecord(call, invocationId, acceptedAtMs),
     });
+    let cameIn: Admitted | undefined;
     const ticket = lanes.submit(call.ref, {
       item: {
         ...itemOf(call, invocationId, acceptedAtMs),
@@ -101,7 +107,15 @@ export class Invoker {
         ...trace?.sends('sync', call.inputBytes),
       },
       sizeBytes: call.inputBytes,
-      onSent: trace && ((jobId) => trace.sent(jobId)),
+      onSent: (admitted) => {
+        cameIn = admitted;
+        trace?.decided('admitted', admitted.waiting);
+        trace?.sent(admitted.jobId);
+      },
+      onRefused: (refused) => {
+        trace?.decided('refused', refused.waiting);
+        waiters.end(waiter.token, { kind: 'refused', error: refusalError(refused, quotas) });
+      },
       onLost: (error) => {
         trace?.sent(undefined);
         waiters.end(waiter.token, { kind: 'lost', error });
@@ -111,12 +125,15 @@ export class Invoker {
     let runUs: number | undefined;
     try {
       const end = await waiter.ended;
+      if (end.kind === 'refused') throw end.error;
       const accepted = waiter.accepted();
+      let answer: Answer;
       if (end.kind === 'arrived' && isInvocationRecord(end.record)) {
         runUs = runTime(end.record);
-        return await this.#answer(call, accepted, end);
-      }
-      return await this.#withoutReply(call, accepted, { end, ticket });
+        answer = await this.#answer(call, accepted, end);
+      } else answer = await this.#withoutReply(call, accepted, { end, ticket });
+      // Beside the queue the reply can be faster than the answer to what was sent there.
+      return cameIn === undefined ? answer : withHeaders(answer, rateLimitHeaders(cameIn, quotas));
     } finally {
       if (gone) client?.off('close', gone);
       lanes.settle(ticket, runUs);
@@ -138,48 +155,51 @@ export class Invoker {
 
   /**
    * Queues a call that outlives its connection.
-   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_SATURATED, …_NO_HOST, …_UNAVAILABLE; nothing is queued then
+   * @param onCameIn gets the header fields that say what is left of the tenant's rate
+   * @throws MAYFLY_ERR_GATEWAY_DRAINING, …_TENANT_BUSY, …_SATURATED, …_NO_HOST, …_UNAVAILABLE; nothing is queued then
    */
-  async accept(call: Call): Promise<AcceptedRecord> {
-    const placed = this.#deps.placement.check(call.ref.tenant);
+  async accept(call: Call, onCameIn?: (headers: Record<string, string>) => void): Promise<AcceptedRecord> {
+    const { tenant } = call.ref;
+    const placed = this.#deps.placement.check(tenant);
     if (placed !== undefined) await placed;
     this.checkOpen();
     const { trace } = call;
-    const { admission, store, producer } = this.#deps;
-    this.#decide(call, 'async', () => admission.checkQueue('async'));
+    const { memory, store, producer, policies } = this.#deps;
+    const { quotas } = policies.of(tenant);
+    trace?.invokes(call.ref.name);
+    memory.check('async');
     const acceptedAtMs = preciseNowMs();
     const invocationId = call.invocationId ?? newInvocationId(acceptedAtMs);
     const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
     // One connection keeps the order: the record is there before a worker can end the call.
-    const written = store.writeAccepted(call.ref.tenant, accepted);
+    const written = store.writeAccepted(tenant, accepted);
     const item = {
       ...itemOf(call, invocationId, acceptedAtMs),
       ...trace?.sends('async', call.inputBytes),
     };
-    const added = producer.addAsync(call.ref, item);
-    const [record, job] = await Promise.allSettled([written, added]);
-    trace?.sent(job.status === 'fulfilled' ? invocationId : undefined);
-    if (record.status === 'fulfilled' && job.status === 'fulfilled') return accepted;
-    if (job.status === 'rejected')
-      await store.removeAccepted(call.ref.tenant, invocationId).catch(() => undefined);
-    throw unavailable(job.status === 'rejected' ? job.reason : (record as PromiseRejectedResult).reason);
+    const [record, sent] = await Promise.allSettled([written, producer.addAsync(call.ref, [item])]);
+    if (sent.status === 'rejected' || sent.value.admitted === 0)
+      await store.removeAccepted(tenant, invocationId).catch(() => undefined);
+    if (sent.status === 'rejected') {
+      trace?.sent(undefined);
+      throw unavailable(sent.reason);
+    }
+    trace?.decided(sent.value.admitted > 0 ? 'admitted' : 'refused', sent.value.waiting);
+    if (sent.value.admitted === 0) throw refusalError(sent.value, quotas);
+    trace?.sent(invocationId);
+    if (record.status === 'rejected') throw unavailable(record.reason);
+    onCameIn?.(rateLimitHeaders(sent.value, quotas));
+    return accepted;
   }
 
-  #decide(call: Call, queue: QueueName, admit: () => void): void {
-    const { trace } = call;
-    if (trace === undefined) {
-      this.#deps.memory.check(queue);
-      admit();
-      return;
-    }
-    trace.invokes(call.ref.name);
-    const depth = this.#deps.admission.queueDepth(queue);
+  /** Takes a place in this gateway's memory. */
+  #enter({ trace, ref }: Call): void {
+    trace?.invokes(ref.name);
     try {
-      this.#deps.memory.check(queue);
-      admit();
-      trace.decided('admitted', depth);
+      this.#deps.memory.check('sync');
+      this.#deps.admission.enter(ref.tenant);
     } catch (error) {
-      trace.decided('refused', depth);
+      trace?.decided('refused');
       throw error;
     }
   }
@@ -219,7 +239,7 @@ export class Invoker {
     const record =
       end.kind === 'lost' ? undefined : await store.findRecord(tenant, invocationId).catch(() => undefined);
     if (record !== undefined) return this.#answer(call, accepted, { record });
-    const terminal = await this.#terminalEnd(end, ticket);
+    const terminal = await this.#terminalEnd(call, accepted, { end, ticket });
     this.#deps.onDispatchFailure?.(terminal.code);
     const trace = call.trace?.lost();
     onHostFault(end.kind === 'lost' ? end.error : terminal.message, invocationId);
@@ -230,18 +250,20 @@ export class Invoker {
     throw gatewayError(terminal.code, terminal.message, { details: { invocationId } });
   }
 
-  async #terminalEnd(end: WaitEnd, ticket: Ticket): Promise<TerminalEnd> {
+  async #terminalEnd(
+    { ref }: Call,
+    { invocationId }: AcceptedRecord,
+    { end, ticket }: { end: WaitEnd; ticket: Ticket },
+  ): Promise<TerminalEnd> {
     if (end.kind === 'lost')
       return { code: 'MAYFLY_ERR_GATEWAY_UNAVAILABLE', message: 'the call could not be queued' };
     if (end.kind === 'drained')
       return { code: 'MAYFLY_ERR_GATEWAY_DRAINING', message: 'the gateway shut down before the call ended' };
     if (end.kind === 'arrived')
       return { code: 'MAYFLY_ERR_GATEWAY_CALL_LOST', message: 'a worker sent an answer that is none' };
-    const jobId = ticket.job?.jobId;
-    const place =
-      jobId === undefined
-        ? 'waiting'
-        : await this.#deps.producer.place('sync', jobId).catch(() => 'gone' as const);
+    const place = await this.#deps.producer
+      .placeOfSync({ tenant: ref.tenant, function: ref.name, invocationId }, ticket.job?.jobId)
+      .catch(() => 'gone' as const);
     return place === 'waiting'
       ? { code: 'MAYFLY_ERR_GATEWAY_QUEUE_TIMEOUT', message: 'no worker took the call in time' }
       : { code: 'MAYFLY_ERR_GATEWAY_CALL_LOST', message: 'the worker that took the call did not answer' };
@@ -260,6 +282,10 @@ function itemOf(call: Call, invocationId: string, acceptedAtMs: number): Invocat
     ...(alias && { alias }),
     ...given,
   };
+}
+
+function withHeaders(answer: Answer, headers: Record<string, string>): Answer {
+  return { ...answer, headers: { ...answer.headers, ...headers } };
 }
 
 function runTime({ timings }: InvocationRecord): number | undefined {

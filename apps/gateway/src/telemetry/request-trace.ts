@@ -89,6 +89,8 @@ export class RequestTrace implements CallTrace {
 
   decided(decision: Admission['decision'], queueDepth?: number): void {
     this.#admission = { atMs: preciseNowMs(), decision, queueDepth };
+    // What was refused was not sent.
+    if (decision === 'refused') this.#send = undefined;
   }
 
   sends(lane: QueueName, bodyBytes: number): JobContext {

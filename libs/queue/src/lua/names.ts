@@ -3,6 +3,7 @@ import { QUEUE_PREFIX } from '@mayfly/contracts';
 export const gateKey = (tenant: string): string => `${QUEUE_PREFIX}:gate:${tenant}`;
 export const WINDOW_KEY = `${QUEUE_PREFIX}:window`;
 
+export const LEASES_KEY = `${QUEUE_PREFIX}:leases`;
 export const heldKey = (tenant: string): string => `${QUEUE_PREFIX}:held:${tenant}`;
 
 /**
@@ -23,7 +24,7 @@ export const heldKey = (tenant: string): string => `${QUEUE_PREFIX}:held:${tenan
  */
 export const NAMES = `
 local call = redis.call
-local LEASES = '${QUEUE_PREFIX}:leases'
+local LEASES = '${LEASES_KEY}'
 local WINDOW = '${WINDOW_KEY}'
 local LATER = 'mf:s:later'
 local function gateKey(tenant) return '${gateKey('')}' .. tenant end

@@ -54,7 +54,7 @@ export async function findInvocation(
   const { accepted, ended } = known;
   if (ended !== undefined || accepted === undefined) return { known, running: false };
   if ('answered' in accepted) return { known, running: true };
-  const place = await producer.place('async', invocationId);
+  const place = await producer.placeOf(tenant, invocationId);
   if (place === 'waiting' || place === 'running') return { known, running: place === 'running' };
   // The job may have ended between the two looks: its record was written before.
   const again = await store.find(tenant, invocationId);

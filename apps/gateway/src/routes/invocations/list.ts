@@ -88,7 +88,7 @@ async function readViews(
   const isRunning = async (one: KnownInvocation | undefined) =>
     one?.accepted !== undefined &&
     one.ended === undefined &&
-    (await producer.place('async', one.accepted.invocationId)) === 'running';
+    (await producer.placeOf(tenant, one.accepted.invocationId)) === 'running';
   return Promise.all(
     known.map(async (one) => {
       const view = one && describeInvocation(one, await isRunning(one));
