@@ -244,6 +244,23 @@ describe('results', () => {
   });
 });
 
+describe('a function that keeps no results', () => {
+  it('tells its workers so, and answers 410 for what they dropped', async () => {
+    const gateway = await gatewayWithEcho();
+    await client.hset(keys.function('default', 'echo'), 'settings', JSON.stringify({ storeResult: 'never' }));
+    gateway.services.cache.clear();
+    let told: unknown;
+    worker.script = (item) => {
+      told = item.storeResult;
+      return { resultDropped: true };
+    };
+    const id = await accept(gateway);
+    expect(await (await ended(gateway, id)).json()).toMatchObject({ state: 'succeeded' });
+    const result = await gateway.fetch(`/v1/invocations/${id}/result`);
+    expect([told, result.status, (await result.json()).code]).toEqual(['never', 410, 'result-expired']);
+  });
+});
+
 describe('DELETE /v1/invocations/{id}', () => {
   it('forgets an invocation that has ended', async () => {
     const gateway = await gatewayWithEcho();

@@ -104,6 +104,9 @@ function itemProblem(item: unknown): string | undefined {
   if (item.expiresAtMs !== undefined && !isTime(item.expiresAtMs)) return 'expiresAtMs';
   if (item.replyToken !== undefined && !isReplyToken(item.replyToken)) return 'replyToken';
   if (item.alias !== undefined && !isAliasRef(item.alias)) return 'alias';
+  const { storeResult } = item;
+  if (storeResult !== undefined && storeResult !== 'on-failure' && storeResult !== 'never')
+    return 'storeResult';
   if (item.env !== undefined && !isTable(item.env, (value) => typeof value === 'string')) return 'env';
   if (
     item.secrets !== undefined &&

@@ -368,6 +368,7 @@ export class Processor {
       entrypoint: item.entrypoint,
       returns: item.returns,
       replyToken: item.replyToken,
+      storeResult: 'storeResult' in item ? item.storeResult : undefined,
       attempt: job.attempt,
       workerId: this.#deps.workerId,
       acceptedAtMs: item.acceptedAtMs,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   type AliasRef,
+  type InvocationItem,
   type InvocationRecord,
   isMayflyError,
   LIMITS,
@@ -37,6 +38,7 @@ export interface InvocationFacts {
   readonly entrypoint: string;
   readonly returns: InvocationRecord['returns'];
   readonly replyToken?: string | undefined;
+  readonly storeResult?: InvocationItem['storeResult'] | undefined;
   readonly attempt: number;
   readonly workerId: string;
   readonly acceptedAtMs: number;
@@ -161,6 +163,7 @@ function settle(facts: InvocationFacts, end: End): Settlement {
   }
   const settlement: Draft<Settlement> = { record, body: end.body ?? NOTHING, class: facts.class };
   if (facts.replyToken !== undefined) settlement.replyToken = facts.replyToken;
+  if (facts.storeResult !== undefined) settlement.storeResult = facts.storeResult;
   return settlement;
 }
 

@@ -110,6 +110,42 @@ test('a large result travels whole to the caller and is kept as a blob', async (
   expect(kept.equals(bytes)).toBe(true);
 });
 
+test.each([
+  ['never', 'succeeded', true],
+  ['never', 'aborted', true],
+  ['on-failure', 'succeeded', true],
+  ['on-failure', 'aborted', false],
+] as const)(
+  'of a function that stores results %s, one that %s is answered, and dropped: %s',
+  async (storeResult, outcome, isDropped) => {
+    await harness.startWorker();
+    const bytes = Buffer.alloc(LIMITS.inlineBytes + 1, 'abc');
+    const ends = outcome === 'succeeded' ? { value: { type: 'bytes' as const, value: bytes } } : {};
+    harness.images.script = () => report({ outcome, ...ends });
+    const item = invocationItem({ replyToken: replyToken(), returns: 'bytes', storeResult });
+    await harness.add('sync', invocationJob([item]));
+    const [reply] = await harness.replies.received(1);
+    expect(reply?.record.resultDropped).toBeUndefined();
+    expect(reply?.body.byteLength).toBe(outcome === 'succeeded' ? bytes.byteLength : 0);
+    const record = await harness.recorded(item.invocationId);
+    expect([record.outcome, record.result, record.resultDropped]).toEqual([
+      outcome,
+      undefined,
+      isDropped ? true : undefined,
+    ]);
+    const { result } = reply?.record ?? {};
+    if (result?.kind === 'blob') expect(await harness.blobs.has('acme', result.sha256)).toBe(false);
+  },
+);
+
+test('where the record carries the answer, it has all of it', async () => {
+  await harness.startWorker();
+  const item = invocationItem({ replyToken: replyToken(), storeResult: 'never' });
+  await harness.add('sync', invocationJob([item], { reply: { gatewayId: 'g9' } }));
+  await harness.drained('sync');
+  expect((await harness.recorded(item.invocationId)).result).toMatchObject({ kind: 'inline' });
+});
+
 test('of two records of one invocation the first stands', async () => {
   await harness.startWorker();
   const item = invocationItem();

@@ -22,7 +22,9 @@ export interface FunctionSettings {
   readonly memoryBytes?: number;
   /** Calls that run at once; absent: the tenant's. `reserved`: running calls of the tenant kept free for this one. */
   readonly concurrency: { readonly max?: number; readonly reserved: number };
-  /** What becomes of results once they have been delivered. */
+  /**
+   * Of which calls result and log stay on record. Of the others they are in the answer to who waits, and nowhere else.
+   */
   readonly storeResult: 'always' | 'on-failure' | 'never';
   readonly resultRetentionMs: number;
   /** What a client that goes away means for its sync call. */

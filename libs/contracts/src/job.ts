@@ -57,6 +57,8 @@ export interface InvocationItem {
   readonly attempt?: number;
   /** Secrets that the guest may read, by name, each at the version that held when the call was accepted. */
   readonly secrets?: Readonly<Record<string, number>>;
+  /** What stays on record of the result and the log (`FunctionSettings.storeResult`). Absent: all. */
+  readonly storeResult?: 'on-failure' | 'never';
   /** Shown to the guest; not secret. */
   readonly env?: Readonly<Record<string, string>>;
   /** The alias that the caller named. Absent: none. */

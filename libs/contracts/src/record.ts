@@ -71,6 +71,8 @@ export interface InvocationRecord {
   readonly timings: Timings;
   readonly usage: Usage;
   readonly logTail: string;
+  /** The function keeps none: result and log were answered to who waited, if anyone did. */
+  readonly resultDropped?: true;
   readonly attempt: number;
   readonly workerId: string;
   readonly acceptedAtMs: number;

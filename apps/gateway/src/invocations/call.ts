@@ -2,6 +2,7 @@ import type {
   AcceptedRecord,
   AliasRef,
   FunctionRef,
+  FunctionSettings,
   InvocationInput,
   InvocationItem,
   ReturnType,
@@ -28,11 +29,20 @@ export interface Call {
   readonly returns: ReturnType;
   readonly timeoutMs: number;
   readonly shape: AnswerShape;
+  /** Of which ends the function keeps result and log. Absent: of all. */
+  readonly storeResult?: InvocationItem['storeResult'];
   /** What the function's settings give the guest. */
   readonly given?: GivenToGuest | undefined;
   /** Where the end of a call that outlives its connection is told. */
   readonly callback?: { readonly url: string } | undefined;
   readonly trace?: CallTrace | undefined;
+}
+
+/** What a job says of the setting: nothing where all is kept. */
+export function storeResultOf({
+  storeResult,
+}: Pick<FunctionSettings, 'storeResult'>): Pick<Call, 'storeResult'> {
+  return storeResult === 'always' ? {} : { storeResult };
 }
 
 export function acceptedRecord(call: Call, invocationId: string, acceptedAtMs: number): AcceptedRecord {

@@ -173,7 +173,10 @@ export function isInvocationRecord(value: unknown): value is InvocationRecord {
     typeof record.logTail === 'string' &&
     typeof record.timings === 'object' &&
     record.timings !== null &&
-    (record.outcome !== 'succeeded' || record.returns === 'void' || isResult(record.result))
+    (record.outcome !== 'succeeded' ||
+      record.returns === 'void' ||
+      record.resultDropped === true ||
+      isResult(record.result))
   );
 }
 

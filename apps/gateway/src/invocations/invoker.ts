@@ -271,7 +271,7 @@ export class Invoker {
 }
 
 function itemOf(call: Call, invocationId: string, acceptedAtMs: number): InvocationItem {
-  const { entrypoint, input, returns, timeoutMs, alias, given } = call;
+  const { entrypoint, input, returns, timeoutMs, alias, given, storeResult } = call;
   return {
     invocationId,
     entrypoint,
@@ -280,6 +280,7 @@ function itemOf(call: Call, invocationId: string, acceptedAtMs: number): Invocat
     timeoutMs,
     acceptedAtMs,
     ...(alias && { alias }),
+    ...(storeResult && { storeResult }),
     ...given,
   };
 }

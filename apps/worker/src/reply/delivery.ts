@@ -2,12 +2,14 @@ import type { BlobStore } from '@mayfly/blobs';
 import {
   channels,
   encodeReplyFrame,
+  type InvocationItem,
   type InvocationRecord,
   keys,
   type ReplyAddress,
 } from '@mayfly/contracts';
 import type { CallClass } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
+import { keptRecord } from './kept-record.js';
 import { RecordWriter } from './record-writer.js';
 import type { ReplyPace } from './reply-connection.js';
 import type { ReplyRouter } from './reply-router.js';
@@ -19,6 +21,8 @@ export interface Settlement {
   readonly body: Uint8Array;
   /** Absent when nobody waits. */
   readonly replyToken?: string;
+  /** Of which ends result and log stay on record. Absent: of all. */
+  readonly storeResult?: InvocationItem['storeResult'];
   /** How it came in. */
   readonly class: CallClass;
 }
@@ -58,12 +62,13 @@ export class Delivery {
   ): Promise<void> {
     const { record, body, replyToken } = settlement;
     const json = JSON.stringify(record);
-    if (replyToken === undefined || reply === undefined) return this.#keep(settlement, json, false);
+    if (replyToken === undefined || reply === undefined)
+      return this.#keep(settlement, json, { isGathered: false });
     const viaRedis = () => this.#publish(reply.gatewayId, replyToken, record, kept);
     if (reply.socketPath !== undefined)
       this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), pace, viaRedis);
     // Who waits has the answer from the reply, so the record waits for those of the same job.
-    const kept = this.#keep(settlement, json, true);
+    const kept = this.#keep(settlement, json, { isGathered: true, isAnswer: reply.socketPath === undefined });
     if (reply.socketPath === undefined) viaRedis();
     return kept;
   }
@@ -92,8 +97,15 @@ export class Delivery {
     }
   }
 
-  #keep({ record, body, class: kind }: Settlement, json: string, isGathered: boolean): Promise<void> {
+  /** @param isAnswer who waits is answered with the record, so it has all */
+  #keep(
+    { record: answer, body, class: kind, storeResult }: Settlement,
+    answerJson: string,
+    { isGathered, isAnswer = false }: { isGathered: boolean; isAnswer?: boolean },
+  ): Promise<void> {
+    const record = isAnswer ? answer : keptRecord(answer, storeResult);
     const { tenant, invocationId } = record;
+    const json = record === answer ? answerJson : JSON.stringify(record);
     const end = { class: kind, record, json };
     if (record.result?.kind !== 'blob') return this.#records.keep(end, isGathered);
     // The guest has ended: its place does not wait for the bytes, which come before the record that names them.

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { Call } from '../../invocations/call.js';
+import { type Call, storeResultOf } from '../../invocations/call.js';
 import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
 import { qualifierOf, readEnvelope } from '../../invocations/envelope.js';
 import { givenToGuest } from '../../invocations/given-to-guest.js';
@@ -57,6 +57,7 @@ export async function prepareEnvelope(
     timeoutMs,
     shape: { raw: false },
     callback,
+    ...storeResultOf(settings),
     given: given instanceof Promise ? await given : given,
     trace,
   };

@@ -2,6 +2,7 @@ import { LIMITS } from '@mayfly/contracts';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { readOnce } from '../../idempotency/read-once.js';
+import { storeResultOf } from '../../invocations/call.js';
 import { checkMemory, timeoutOf } from '../../invocations/call-limits.js';
 import { givenToGuest } from '../../invocations/given-to-guest.js';
 import { inputOfBody } from '../../invocations/input.js';
@@ -96,6 +97,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
             shape,
             given,
             callback,
+            ...storeResultOf(resolved.settings),
             trace: request.trace,
           },
           preferences,
