@@ -42,6 +42,8 @@ export const keys = {
   batch: (tenant: string, batchId: string) => `mf:g:batch:${tenant}:${batchId}`,
   /** String: JSON of what was asked for with an `Idempotency-Key`; `digest` is of the key and its scope. */
   idempotency: (tenant: string, digest: string) => `mf:g:idem:${tenant}:${digest}`,
+  /** Where workers of the first releases wrote theirs; read while such a worker may run, or its records are kept. */
+  firstRecord: (tenant: string, invocationId: string) => `mf:w:inv:${tenant}:${invocationId}`,
   /** Sorted set of a tenant's invocation ids by the epoch milliseconds of their acceptance; by `libs/queue`. */
   index: (tenant: string) => `mf:s:idx:${tenant}`,
   /**

@@ -7,8 +7,8 @@ export interface Verdict {
 }
 
 export interface Promises {
-  /** Epoch milliseconds: what was acknowledged at or after it may be lost (Redis itself was killed, `everysec`). */
-  readonly mayLoseSinceMs?: number;
+  /** What was acknowledged then may be lost: Redis itself was killed, and its file is on disk every second. */
+  readonly mayLose?: { readonly sinceMs: number; readonly untilMs: number };
   /** How often each invocation was given to a sandbox. */
   readonly guestEntries: ReadonlyMap<string, number>;
 }
@@ -42,7 +42,7 @@ interface Report {
   readonly broken: (what: string) => void;
 }
 
-function checkRecord(entry: Entry, { mayLoseSinceMs }: Promises, { count, broken }: Report): void {
+function checkRecord(entry: Entry, { mayLose }: Promises, { count, broken }: Report): void {
   const [end] = entry.ends;
   if (entry.lane === 'sync') {
     const answered = entry.answer?.kind === 'result' ? 'succeeded' : undefined;
@@ -52,7 +52,8 @@ function checkRecord(entry: Entry, { mayLoseSinceMs }: Promises, { count, broken
   }
   if (entry.answer?.kind !== 'accepted') return;
   if (end === undefined) {
-    const mayBeLost = mayLoseSinceMs !== undefined && entry.answer.atMs >= mayLoseSinceMs;
+    const mayBeLost =
+      mayLose !== undefined && entry.answer.atMs >= mayLose.sinceMs && entry.answer.atMs <= mayLose.untilMs;
     if (mayBeLost) count('async lost, as the promise of everysec allows');
     else broken('an acknowledged invocation is lost');
     return;

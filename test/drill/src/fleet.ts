@@ -22,7 +22,7 @@ export interface FleetOptions {
   /** Where artifacts and results are. @defaultValue a fresh folder */
   readonly dataDir?: string;
   /** What gateways and workers take for Redis, when it is not Redis itself. */
-  readonly redisUrl?: (url: string) => string;
+  readonly redisUrl?: (url: string, redis: RedisServer) => string;
 }
 
 /** One place in the fleet: a process that can be killed and started again under the same name and port. */
@@ -93,7 +93,7 @@ export class Fleet {
     this.workers = Array.from({ length: options.workers ?? 2 }, (_, index) => {
       const preloads = ['count-entries', ...(preload.worker === undefined ? [] : [preload.worker])];
       const own = {
-        MAYFLY_REDIS_URL: redisUrl(redis.urls.worker),
+        MAYFLY_REDIS_URL: redisUrl(redis.urls.worker, redis),
         MAYFLY_WORKER_ID: `w-${index + 1}`,
         DRILL_ENTRIES: this.#entriesFile,
         NODE_OPTIONS: imports(preloads),
@@ -103,7 +103,7 @@ export class Fleet {
     });
     this.gateways = ports.map((port, index) => {
       const own = {
-        MAYFLY_REDIS_URL: redisUrl(redis.urls.gateway),
+        MAYFLY_REDIS_URL: redisUrl(redis.urls.gateway, redis),
         MAYFLY_PORT: String(port),
         MAYFLY_GATEWAY_ID: `g-${index + 1}`,
         ...(preload.gateway !== undefined && { NODE_OPTIONS: imports([preload.gateway]) }),

@@ -73,7 +73,9 @@ describe('the checker of the drill', () => {
   });
 
   it('allows the loss of what was acknowledged in the last moments before Redis was killed, and no more', () => {
-    expect(verdict({ answer: ACCEPTED }, { mayLoseSinceMs: 1010 }).broken).toEqual([]);
-    expect(verdict({ answer: ACCEPTED }, { mayLoseSinceMs: 1011 }).broken).toHaveLength(1);
+    expect(verdict({ answer: ACCEPTED }, { mayLose: { sinceMs: 1010, untilMs: 1020 } }).broken).toEqual([]);
+    expect(verdict({ answer: ACCEPTED }, { mayLose: { sinceMs: 1011, untilMs: 1020 } }).broken).toHaveLength(
+      1,
+    );
   });
 });

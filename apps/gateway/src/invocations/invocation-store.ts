@@ -51,25 +51,24 @@ export class InvocationStore {
   }
 
   async find(tenant: string, invocationId: string): Promise<KnownInvocation | undefined> {
-    const [ours, end] = await orUnavailable(
-      this.#redis.mget(keys.accepted(tenant, invocationId), keys.record(tenant, invocationId)),
-    );
-    return knownOf(ours, end);
+    const [ours, end, first] = await orUnavailable(this.#redis.mget(keysOf(tenant, invocationId)));
+    return knownOf(ours, end ?? first);
   }
 
   /** How a call ended, if it has. */
   async findRecord(tenant: string, invocationId: string): Promise<InvocationRecord | undefined> {
-    const record = parse(await orUnavailable(this.#redis.get(keys.record(tenant, invocationId))));
+    const [, end, first] = await orUnavailable(this.#redis.mget(keysOf(tenant, invocationId)));
+    const record = parse(end ?? first);
     return isInvocationRecord(record) ? record : undefined;
   }
 
   /** Several at once, in their order; undefined for what is not known. */
   async findAll(tenant: string, invocationIds: readonly string[]): Promise<(KnownInvocation | undefined)[]> {
     if (invocationIds.length === 0) return [];
-    const texts = await orUnavailable(
-      this.#redis.mget(invocationIds.flatMap((id) => [keys.accepted(tenant, id), keys.record(tenant, id)])),
+    const texts = await orUnavailable(this.#redis.mget(invocationIds.flatMap((id) => keysOf(tenant, id))));
+    return invocationIds.map((_, index) =>
+      knownOf(texts[3 * index], texts[3 * index + 1] ?? texts[3 * index + 2]),
     );
-    return invocationIds.map((_, index) => knownOf(texts[2 * index], texts[2 * index + 1]));
   }
 
   /** Forgets an invocation. @returns whether there was one. */
@@ -128,6 +127,12 @@ export class InvocationStore {
     const key = keys.accepted(tenant, record.invocationId);
     await orUnavailable(this.#redis.set(key, JSON.stringify(record), 'PX', LIMITS.recordRetentionMs));
   }
+}
+
+/** What was accepted, how it ended, and how a worker of the first releases says that it did. */
+function keysOf(tenant: string, invocationId: string): string[] {
+  const { accepted, record, firstRecord } = keys;
+  return [accepted, record, firstRecord].map((key) => key(tenant, invocationId));
 }
 
 /** The record of a call that no guest ran. */
