@@ -62,7 +62,8 @@ describe.skipIf(!kvmWorks)('a worker that is killed (skipped where /dev/kvm cann
         token: spinning?.replyToken,
         record: { invocationId: spinning?.invocationId, outcome: 'host-fault', workerId: 'w2' },
       });
-      expect(await host.recorded(spinning?.invocationId ?? '')).toEqual(reply?.record);
+      // Whether that is its end is its gateway's to say: the one that died could have answered it.
+      expect(await host.record(spinning?.invocationId ?? '')).toBeUndefined();
     },
     RECOVERY_TIMEOUT_MS,
   );

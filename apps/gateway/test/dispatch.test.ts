@@ -77,6 +77,31 @@ describe('the way back of an answer', () => {
     expect((await pending).status).toBe(503);
   });
 
+  it('is put on record when a worker found the call lost: the worker that had it may have been heard before', async () => {
+    const gateway = await startWithEcho();
+    await gateway.startWorker(() => ({ outcome: 'host-fault' }), { answers: 'told' });
+    const lost = await gateway.invoke(CALL);
+    expect(lost.status).toBe(503);
+    const { invocationId } = await lost.json();
+    const record = await gateway.fetch(`/v1/invocations/${invocationId}`);
+    expect(await record.json()).toMatchObject({ outcome: 'host-fault' });
+  });
+
+  it('is the end on record, where the worker that was lost had left one', async () => {
+    const gateway = await startWithEcho();
+    const redis = new Redis({ path: gateway.redis.socketPath });
+    onTestFinished(() => redis.disconnect());
+    const script: Script = async (item, job) => {
+      const value = { type: 'int', value: 7 } as const;
+      const record = recordOf(item, job, { result: { kind: 'inline', value } });
+      await redis.set(keys.record('default', item.invocationId), JSON.stringify(record));
+      return { outcome: 'host-fault' };
+    };
+    await gateway.startWorker(script, { answers: 'told' });
+    const answer = await gateway.invoke(CALL);
+    expect([answer.status, (await answer.json()).result.value]).toEqual([200, 7]);
+  });
+
   it('ends a connection that sends no frames, and no other', async () => {
     const gateway = await startWithEcho();
     const worker = await gateway.startWorker();

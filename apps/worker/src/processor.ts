@@ -38,7 +38,7 @@ export interface ProcessorDeps {
   readonly pool: Pick<SandboxPool, 'prepare' | 'lease'>;
   readonly permits: Permits;
   readonly blobs: Pick<BlobStore, 'get'>;
-  readonly delivery: Pick<Delivery, 'deliver' | 'leave' | 'settled'>;
+  readonly delivery: Pick<Delivery, 'deliver' | 'tellLost' | 'leave' | 'settled'>;
   readonly telemetry: CallTelemetry;
   readonly aliases?: Pick<AliasCounts, 'ended'>;
   /** Host faults, with their whole chain. */
@@ -183,9 +183,9 @@ export class Processor {
       items.map((item) => {
         const facts = this.#facts(job, parsed, item, takenAt);
         const end = settleUnrun(facts, { outcome: 'host-fault', detail: { message: detail } });
-        const kept = this.#deps.delivery.deliver(end, parsed.reply);
+        const told = this.#deps.delivery.tellLost(end, parsed.reply);
         this.#deps.telemetry.ended({ job, ref: parsed.function, settlement: end, trace: facts.trace });
-        return kept;
+        return told;
       }),
     );
   }

@@ -32,6 +32,10 @@ class CollectedDelivery {
     this.settlements.push(settlement);
   }
 
+  tellLost(settlement: Settlement): Promise<void> {
+    return this.deliver(settlement);
+  }
+
   leave(): void {
     this.left.push(this.settlements.length);
   }

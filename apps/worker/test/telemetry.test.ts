@@ -58,6 +58,9 @@ function setUp({ exports = true, slowMs = 1000 } = {}) {
       deliver: async (settlement) => {
         settlements.push(settlement);
       },
+      tellLost: async (settlement) => {
+        settlements.push(settlement);
+      },
       leave: () => undefined,
       settled: async () => new Set<string>(),
     },

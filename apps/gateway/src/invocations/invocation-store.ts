@@ -113,6 +113,12 @@ export class InvocationStore {
     return isInvocationRecord(standing) ? standing : undefined;
   }
 
+  /** Puts a worker's word on record, unless there is an end. @returns as `writeTerminal` */
+  async writeEnd(record: InvocationRecord): Promise<InvocationRecord | undefined> {
+    const standing = await orUnavailable(this.#ledger.settleOrFind({ class: 'sync', record }));
+    return isInvocationRecord(standing) ? standing : undefined;
+  }
+
   /** Ends a call that nobody holds. @returns the end that stands: another one may have come first. */
   async writeCanceled(accepted: AcceptedRecord, kind: CallClass): Promise<InvocationRecord> {
     const record = unrunRecord(accepted, 'canceled', 'The call was canceled before it began');

@@ -49,6 +49,11 @@ export interface InvokerDeps {
   readonly onDispatchFailure?: ((code: TerminalCode) => void) | undefined;
 }
 
+interface Arrived {
+  readonly record: InvocationRecord;
+  readonly body?: Uint8Array;
+}
+
 /** Takes validated calls to a worker and their answers back. */
 export class Invoker {
   readonly #deps: InvokerDeps;
@@ -130,7 +135,7 @@ export class Invoker {
       let answer: Answer;
       if (end.kind === 'arrived' && isInvocationRecord(end.record)) {
         runUs = runTime(end.record);
-        answer = await this.#answer(call, accepted, end);
+        answer = await this.#answer(call, accepted, await this.#standing(end));
       } else answer = await this.#withoutReply(call, accepted, { end, ticket });
       // Beside the queue the reply can be faster than the answer to what was sent there.
       return cameIn === undefined ? answer : withHeaders(answer, rateLimitHeaders(cameIn, quotas));
@@ -139,6 +144,13 @@ export class Invoker {
       lanes.settle(ticket, runUs);
       admission.leave(tenant);
     }
+  }
+
+  /** A worker that found a call lost leaves it to this gateway to put that on record, unless an end is there. */
+  async #standing(end: Arrived): Promise<Arrived> {
+    if (end.record.outcome !== 'host-fault') return end;
+    const record = await this.#deps.store.writeEnd(end.record).catch(() => undefined);
+    return record === undefined ? end : { record };
   }
 
   /** Cancels the call when its client goes away. @returns what listens. */
@@ -213,11 +225,7 @@ export class Invoker {
     if (record !== undefined) waiters.deliver(token, record);
   }
 
-  async #answer(
-    call: Call,
-    accepted: AcceptedRecord,
-    { record, body }: { record: InvocationRecord; body?: Uint8Array },
-  ): Promise<Answer> {
+  async #answer(call: Call, accepted: AcceptedRecord, { record, body }: Arrived): Promise<Answer> {
     const { store, blobs, onHostFault } = this.#deps;
     call.trace?.answered(record.trace);
     if (record.outcome === 'host-fault') onHostFault(record.detail?.message, record.invocationId);

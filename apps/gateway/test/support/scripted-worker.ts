@@ -26,8 +26,11 @@ export type Script = (
 
 export interface ScriptedWorkerOptions {
   readonly redisPath: string;
-  /** How answers reach the gateway. `record`: only the record is written, nobody is told. @defaultValue 'socket' */
-  readonly answers?: 'socket' | 'channel' | 'record';
+  /**
+   * How answers reach the gateway. `record`: only the record is written, nobody is told; `told`: no record is.
+   * @defaultValue 'socket'
+   */
+  readonly answers?: 'socket' | 'channel' | 'record' | 'told';
   readonly concurrency?: number;
   /** Whether it does what orders to cancel say, or is a process that stands still. @defaultValue 'obey' */
   readonly cancels?: 'obey' | 'never';
@@ -121,8 +124,8 @@ export class ScriptedWorker {
   async #end({ item, job, kind }: Held, end: ScriptedEnd): Promise<void> {
     const { body = new Uint8Array(), ...fields } = end;
     const record = recordOf(item, job, fields);
-    await this.#ledger.settle([{ class: kind, record }]);
     const { answers = 'socket' } = this.#options;
+    if (answers !== 'told') await this.#ledger.settle([{ class: kind, record }]);
     if (item.replyToken === undefined || job.reply === undefined || answers === 'record') return;
     if (answers === 'channel')
       await this.#redis.publish(

@@ -73,6 +73,19 @@ export class Delivery {
     return kept;
   }
 
+  /**
+   * Tells a gateway that a call is lost. Whether that is its end the gateway decides: the worker that is gone may have
+   * answered before it went, without its record. Where nobody can be told, nobody was answered later: it is kept here.
+   */
+  tellLost(settlement: Settlement, reply: ReplyAddress | undefined): Promise<void> {
+    const { record, body, replyToken } = settlement;
+    if (replyToken === undefined || reply?.socketPath === undefined) return this.deliver(settlement, reply);
+    const json = JSON.stringify(record);
+    const keep = () => void this.#keep(settlement, json, false).catch(() => undefined);
+    this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), 'at-once', keep);
+    return Promise.resolve();
+  }
+
   /** The calls of a job have ended: what was gathered goes. */
   leave(reply: ReplyAddress | undefined): void {
     if (reply?.socketPath !== undefined) this.#deps.router.leave(reply.socketPath);
