@@ -81,7 +81,7 @@ export class Delivery {
     const { record, body, replyToken } = settlement;
     if (replyToken === undefined || reply?.socketPath === undefined) return this.deliver(settlement, reply);
     const json = JSON.stringify(record);
-    const keep = () => void this.#keep(settlement, json, false).catch(() => undefined);
+    const keep = () => void this.#keep(settlement, json, { isGathered: false }).catch(() => undefined);
     this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), 'at-once', keep);
     return Promise.resolve();
   }
