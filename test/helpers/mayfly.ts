@@ -50,6 +50,8 @@ export interface Mayfly {
     options?: { readonly manifest?: Record<string, unknown>; readonly name?: string },
   ): Promise<Response>;
   startWorker(env?: Record<string, string>): Promise<Process>;
+  /** Another gateway at the same address, in the place of one that has ended. */
+  startGateway(): Promise<Process>;
   stop(): Promise<void>;
 }
 
@@ -83,6 +85,7 @@ export async function startMayfly(
   };
   for (let i = 0; i < (options.workers ?? 1); i += 1) await startWorker();
   const gateway = start('apps/gateway/dist/server.js', env);
+  const gateways = [gateway];
 
   const request = (target: string, init: RequestInit = {}) =>
     fetch(`${url}${target}`, {
@@ -91,7 +94,7 @@ export async function startMayfly(
     });
   let operatorKey: Promise<string> | undefined;
   const operator = async (target: string, init: RequestInit = {}) => {
-    operatorKey ??= makeOperatorKey(env);
+    operatorKey ??= makeOperatorKey(env).then((made) => known(url, made));
     const authorization = `Bearer ${await operatorKey}`;
     return fetch(`${url}${target}`, {
       ...init,
@@ -99,7 +102,7 @@ export async function startMayfly(
     });
   };
   const stop = async () => {
-    await Promise.all([gateway, ...workers].map((process) => process.end('SIGKILL')));
+    await Promise.all([...gateways, ...workers].map((process) => process.end('SIGKILL')));
     await redis.stop();
     await rm(dataDir, { recursive: true, force: true });
   };
@@ -118,6 +121,12 @@ export async function startMayfly(
     request,
     operator,
     startWorker,
+    async startGateway() {
+      const next = start('apps/gateway/dist/server.js', env);
+      gateways.push(next);
+      await ready(url, [next]);
+      return next;
+    },
     stop,
     invoke: (envelope) =>
       request('/invoke', {
@@ -171,6 +180,14 @@ export function start(file: string, env: Record<string, string>, under: readonly
 }
 
 /** Resolves once the gateway is ready; throws, with what they said, when one of the processes has ended. */
+/** Resolves once the gateway has heard of a key that another process made. */
+async function known(url: string, key: string): Promise<string> {
+  const isKnown = async () =>
+    (await fetch(`${url}/v1/hosts`, { headers: { authorization: `Bearer ${key}` } })).status !== 401;
+  while (!(await isKnown())) await delay(20);
+  return key;
+}
+
 export async function ready(url: string, processes: readonly Process[]): Promise<void> {
   const deadlineMs = Date.now() + READY_TIMEOUT_MS;
   for (;;) {

@@ -7,6 +7,7 @@ import { waitAfter } from '../src/callbacks/schedule.js';
 import { signedHeaders } from '../src/callbacks/signature.js';
 import { newTenant } from '../src/tenants/stored.js';
 import { type Received, Receiver } from './outbound/receiver.js';
+import { echo, type ScriptedEnd } from './support/scripted-worker.js';
 import {
   ECHO_MANIFEST,
   startGateway,
@@ -175,7 +176,14 @@ describe('completion callbacks', () => {
     await rotate(gateway);
     const [first, second] = [await call(gateway, url), await call(gateway, url)];
     address = '169.254.169.254';
-    await gateway.startWorker();
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await gateway.startWorker(async (item, job) => {
+      if (JSON.stringify(item.input).includes('held')) await released;
+      return echo(item, job) as ScriptedEnd;
+    });
     const { invocationId } = await first.json();
     await settled(gateway, invocationId).toBe('failed');
     expect((await shown(gateway, invocationId)).callback).toMatchObject({
@@ -183,7 +191,14 @@ describe('completion callbacks', () => {
       attempts: 2,
     });
     await settled(gateway, (await second.json()).invocationId).toBe('failed');
+    expect(receiver.connections).toBe(0);
+    address = '127.0.0.1';
+    const third = await call(gateway, url, 'held');
     await setHosts(gateway, ['other.example.com']);
+    release();
+    const { invocationId: held } = await third.json();
+    await settled(gateway, held).toBe('failed');
+    expect((await shown(gateway, held)).callback).toMatchObject({ lastError: 'host', attempts: 2 });
     expect((await call(gateway, url)).status).toBe(400);
     expect(receiver.connections).toBe(0);
   });

@@ -36,7 +36,7 @@ export interface CallbackState {
 }
 
 export interface CallbackQueueOptions {
-  /** Longer than an attempt takes. @defaultValue 60_000 */
+  /** Longer than an attempt takes. @defaultValue 20_000 */
   readonly leaseMs?: number;
   /** When somebody looks whether a call has ended whose end said nothing, as an older worker's. @defaultValue 60_000 */
   readonly lookAgainMs?: number;
@@ -55,7 +55,7 @@ export class CallbackQueue {
 
   constructor(redis: Pick<Redis, 'defineCommand' | 'hgetall'>, options: CallbackQueueOptions = {}) {
     this.#redis = redis;
-    this.#leaseMs = options.leaseMs ?? 60_000;
+    this.#leaseMs = options.leaseMs ?? 20_000;
     this.#lookAgainMs = options.lookAgainMs ?? 60_000;
     this.#scripts = defineScripts(redis, {
       expectCallback: EXPECT_CALLBACK(NAMES),
