@@ -1,4 +1,5 @@
 import type { AliasRef } from './alias.js';
+import type { RetrySettings } from './function-settings.js';
 import type { KvmKind } from './host.js';
 import type { Manifest } from './manifest.js';
 import type { JsonValue, ReturnType } from './values.js';
@@ -55,6 +56,8 @@ export interface InvocationItem {
   readonly tracestate?: string;
   /** Which attempt of the invocation this is, from 1. Absent: the first. */
   readonly attempt?: number;
+  /** How an async call is tried again. Absent: as `DEFAULT_SETTINGS` say. */
+  readonly retry?: RetrySettings;
   /** Secrets that the guest may read, by name, each at the version that held when the call was accepted. */
   readonly secrets?: Readonly<Record<string, number>>;
   /** What stays on record of the result and the log (`FunctionSettings.storeResult`). Absent: all. */

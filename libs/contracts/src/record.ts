@@ -1,3 +1,4 @@
+import type { Attempt } from './attempt.js';
 import type { Outcome } from './outcomes.js';
 import type { JsonValue, ReturnType } from './values.js';
 
@@ -74,6 +75,10 @@ export interface InvocationRecord {
   /** The function keeps none: result and log were answered to who waited, if anyone did. */
   readonly resultDropped?: true;
   readonly attempt: number;
+  /** All attempts, this one last; absent: there was one. */
+  readonly attempts?: readonly Attempt[];
+  /** Where the outcome alone does not say what became of it: it was given up, or grew too old first. */
+  readonly state?: 'dead_lettered' | 'expired';
   readonly workerId: string;
   readonly acceptedAtMs: number;
   readonly finishedAtMs: number;
@@ -103,6 +108,8 @@ export interface AcceptedRecord {
   /** Media type of a raw answer; absent for an envelope. */
   readonly contentType?: string;
   readonly acceptedAtMs: number;
+  /** The dead letter that it was made from. */
+  readonly origin?: string;
   /** Of the request that brought it, where somebody traces that. */
   readonly traceId?: string;
   /** Where its end is told; it may hold a token of the tenant's, and is shown to nobody. */

@@ -2,7 +2,6 @@ import { type InvocationRecord, LIMITS } from '@mayfly/contracts';
 import type { Redis } from 'ioredis';
 import { type CallClass, type CallId, letterOf } from './call-id.js';
 import { defineScripts } from './commands.js';
-import { TRY_LATER } from './lua/pump.js';
 import { GIVE_BACK_CALLS, SETTLE } from './lua/settle.js';
 import { dayOf } from './usage.js';
 
@@ -15,22 +14,8 @@ export interface End {
   readonly record: InvocationRecord;
   /** The record as JSON, where it is there already. */
   readonly json?: string;
-}
-
-/** An attempt that is to be tried again. */
-export interface LaterAttempt {
-  readonly tenant: string;
-  readonly function: string;
-  readonly invocationId: string;
-  /** Of the next attempt's job; no job of this id has been queued yet. */
-  readonly jobId: string;
-  /** The job's JSON but for its one item: what stands before and after it. */
-  readonly head: string;
-  readonly tail: string;
-  readonly item: string;
-  /** What its run may take in all, with a lost worker's. */
-  readonly leaseMs: number;
-  readonly delayMs: number;
+  /** The call as JSON of `DeadCall`, of one that is given up; put beside the dead letters if this end stands. */
+  readonly letter?: string | undefined;
 }
 
 /**
@@ -45,7 +30,6 @@ export class Ledger {
     this.#scripts = defineScripts(redis, {
       settle: SETTLE,
       giveBack: GIVE_BACK_CALLS,
-      tryLater: TRY_LATER,
     });
   }
 
@@ -73,14 +57,6 @@ export class Ledger {
     await this.#scripts.giveBack(...args);
   }
 
-  /** Gives back what an ended attempt held, and queues the next one when its time comes. */
-  async tryLater(attempt: LaterAttempt): Promise<void> {
-    const { delayMs, tenant, jobId, head, tail, leaseMs, invocationId, item } = attempt;
-    await this.#scripts.tryLater(
-      ...[delayMs, tenant, attempt.function, jobId, head, tail, leaseMs, invocationId, item],
-    );
-  }
-
   #settle(ends: readonly End[], wantsStanding: boolean): Promise<unknown> {
     const args: (string | number)[] = [LIMITS.recordRetentionMs, USAGE_LIFE_S, wantsStanding ? 1 : 0];
     for (const end of ends) {
@@ -99,6 +75,8 @@ export class Ledger {
         natural(usage.inputBytes),
         natural(usage.outputBytes),
         record.outcome === 'succeeded' ? 0 : 1,
+        end.letter ?? '',
+        Math.floor(record.finishedAtMs),
       );
     }
     return this.#scripts.settle(...args);

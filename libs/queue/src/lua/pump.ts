@@ -28,23 +28,6 @@ return { w.queued.s, w.queued.a, healed, due[2] or '' }
 `;
 
 /**
- * An attempt that is to be tried again later. ARGV: ms until then, tenant, function, job id, head and tail of the job's
- * JSON, lease ms, invocation, item JSON. Gives back what the ended attempt held.
- */
-export const TRY_LATER = `${GATE}
-loadWindow()
-giveBack('a', ARGV[2], ARGV[3], ARGV[8])
-flushBack()
-local job = { id = ARGV[4], head = ARGV[5], tail = ARGV[6], lease = tonumber(ARGV[7]), expires = 0,
-  invs = { ARGV[8] }, items = { ARGV[9] } }
-call('ZADD', LATER, whole(nowMs() + tonumber(ARGV[1])), cmsgpack.pack({ tenant = ARGV[2], fn = ARGV[3], job = job }))
-call('SADD', heldKey(ARGV[2]), ARGV[8])
-call('HSET', WINDOW, 'run:s', w.run.s, 'run:a', w.run.a)
-releaseAll()
-return 0
-`;
-
-/**
  * What the gate knows of a tenant changes. ARGV: tenant; then field and value of each setting ('' removes it).
  * What waited for the change goes.
  */

@@ -1,9 +1,11 @@
+import { RUNS } from './attempts.js';
 import { CALL_BACK_NOW } from './callbacks.js';
+import { DEAD } from './dead-letters.js';
 import { GATE } from './gate.js';
 
 /** Arguments before those of the records, and of each record. */
 export const SETTLE_HEAD = 3;
-export const SETTLE_FIELDS = 12;
+export const SETTLE_FIELDS = 14;
 
 /**
  * Ends of invocations. NX decides which end stands; what counts (usage, index) counts with it, so the counts add up to
@@ -14,10 +16,10 @@ export const SETTLE_FIELDS = 12;
  * Usage is one field a function: calls, failed calls, CPU µs, MiB·µs, bytes in, bytes out.
  *
  * ARGV: record life ms, usage life s, '1' to answer with the records that stand; then class, tenant, function,
- * invocation, record, accepted at ms, day, CPU µs, MiB·µs, bytes in, bytes out, failed ('1') of each.
+ * invocation, record, accepted at ms, day, CPU µs, MiB·µs, bytes in, bytes out, failed ('1'), dead letter ('' none), ended at ms of each.
  * Answers 1 for an end that was the first, else the record that stands (or 0).
  */
-export const SETTLE = `${GATE}${CALL_BACK_NOW}
+export const SETTLE = `${GATE}${RUNS}${DEAD}${CALL_BACK_NOW}
 loadWindow()
 local usage = {}
 local answers = {}
@@ -29,7 +31,12 @@ for i = ${SETTLE_HEAD + 1}, #ARGV, ${SETTLE_FIELDS} do
   if call('SET', key, ARGV[i + 4], 'PX', ARGV[1], 'NX') then
     answers[#answers + 1] = 1
     ends = ends + 1
-    if class == 's' then call('ZADD', indexKey(tenant), ARGV[i + 5], inv) else callBackNow(tenant, inv) end
+    if class == 's' then call('ZADD', indexKey(tenant), ARGV[i + 5], inv)
+    else
+      call('DEL', runKey(tenant, inv))
+      callBackNow(tenant, inv)
+    end
+    if ARGV[i + 12] ~= '' then bury(tenant, fn, inv, ARGV[i + 12], ARGV[i + 13], ARGV[1]) end
     local day = 'mf:s:use:' .. tenant .. ':' .. ARGV[i + 6]
     local of = usage[day .. ' ' .. fn]
     if not of then
