@@ -1,5 +1,5 @@
 import { ASYNC_QUEUE, isMayflyError, QUEUE_PREFIX, SYNC_QUEUE } from '@mayfly/contracts';
-import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { FetchAheadWorker } from './fetch-ahead.js';
 import type { JobView } from './job-view.js';
@@ -39,7 +39,7 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options;
     const { queue, maxStalledCount } = LANES[options.name];
-    const process = (job: Job, token: string | undefined) => this.#process(job, token);
+    const process = (job: Job) => this.#process(job);
     const { redis, workerId } = options;
     const settings = {
       autorun: false,
@@ -52,7 +52,7 @@ export class Lane {
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 1000 },
     };
-    // Fetching ahead is for queues without delayed jobs; an async job's next attempt is one.
+    // Fetching ahead is for queues without delayed jobs; an async job whose end could not be written becomes one.
     this.#worker =
       options.name === 'sync'
         ? new FetchAheadWorker(queue, process, { ...settings, redis, workerId })
@@ -91,13 +91,12 @@ export class Lane {
     this.#stop([...this.#running.keys()], reason);
   }
 
-  async #process(job: Job, token: string | undefined): Promise<void> {
+  async #process(job: Job): Promise<void> {
     const view = jobView(job, this.#options.name);
     const controller = new AbortController();
     this.#running.set(view.id, controller);
     try {
-      const end = await this.#options.processor.process(view, controller.signal);
-      if (end === 'done') return;
+      await this.#options.processor.process(view, controller.signal);
     } catch (error) {
       if (isMayflyError(error) && (!error.definition.retryable || view.isLastAttempt))
         throw new UnrecoverableError(`${error.code}: ${error.message}`);
@@ -105,8 +104,6 @@ export class Lane {
     } finally {
       this.#running.delete(view.id);
     }
-    await job.moveToWait(token);
-    throw new WaitingError();
   }
 
   #stop(jobIds: readonly string[], reason: StopReason): void {

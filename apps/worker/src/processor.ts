@@ -7,6 +7,7 @@ import {
   type OutcomeDetail,
   type TypedValue,
 } from '@mayfly/contracts';
+import { type AsyncAttempts, type BegunCall, finalOf } from './async-attempts.js';
 import { CancelOrders } from './cancel-orders.js';
 import { workerError } from './errors.js';
 import { decodeInput } from './input.js';
@@ -17,6 +18,7 @@ import type { GuestCallReport } from './pool/guest-image.js';
 import type { Lease, SandboxPool } from './pool/sandbox-pool.js';
 import type { Delivery, Settlement } from './reply/delivery.js';
 import type { ReplyPace } from './reply/reply-connection.js';
+import { isTooOld } from './retry.js';
 import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnrun } from './settlement.js';
 import type { CallTelemetry } from './telemetry/call-telemetry.js';
 import { bytesOfInput } from './value-bytes.js';
@@ -28,9 +30,6 @@ export type StopReason = 'drain' | 'lost';
 /** Why one call is killed: as its job is, or because its caller wants no more of it. */
 type KillReason = StopReason | 'canceled';
 
-/** `requeue`: some invocations did not run to an end here and want another worker, at no attempt's cost. */
-export type JobEnd = 'done' | 'requeue';
-
 export interface ProcessorDeps {
   readonly workerId: string;
   /** What this host stands on. */
@@ -39,6 +38,7 @@ export interface ProcessorDeps {
   readonly permits: Permits;
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly delivery: Pick<Delivery, 'deliver' | 'tellLost' | 'leave' | 'settled'>;
+  readonly attempts: AsyncAttempts;
   readonly telemetry: CallTelemetry;
   readonly aliases?: Pick<AliasCounts, 'ended'>;
   /** Host faults, with their whole chain. */
@@ -49,7 +49,9 @@ interface Call {
   readonly job: JobView;
   readonly ref: FunctionRef;
   readonly item: InvocationItem;
-  readonly facts: InvocationFacts;
+  facts: InvocationFacts;
+  /** Of an async call, once this attempt is on record. */
+  begun?: BegunCall['begun'];
   readonly reply: ParsedJob['reply'];
   readonly pace: ReplyPace;
   /** Kills the call; the reason is a `KillReason`. */
@@ -61,12 +63,12 @@ interface Call {
 }
 
 type CallEnd =
-  /** It has its one outcome, on record, or its gateway has given it one. */
+  /** It has its one outcome, on record, or its gateway has given it one, or its next attempt is queued. */
   | 'settled'
-  /** A host fault that another attempt may cure. */
+  /** That could not be written. */
   | 'unsettled'
-  /** It was stopped before it could end. */
-  | 'stopped';
+  /** It is another worker's by now. */
+  | 'lost';
 
 type Execution =
   | { readonly report: GuestCallReport; readonly run: RunTimes }
@@ -89,24 +91,23 @@ export class Processor {
    * Guest faults are data and never fail a job.
    * @param signal its reason is a `StopReason`.
    * @throws MAYFLY_ERR_JOB_MALFORMED, MAYFLY_ERR_JOB_VERSION: nobody can run this job. MAYFLY_ERR_JOB_UNSETTLED:
-   * a retry may cure what is left, or, after the last attempt, the job is worth a look. MAYFLY_ERR_JOB_LOST:
-   * another worker owns the job; nothing more was written.
+   * what became of its calls could not be written; the queue brings it again. MAYFLY_ERR_JOB_LOST: another worker owns
+   * the job; nothing more was written.
    */
-  async process(job: JobView, signal: AbortSignal): Promise<JobEnd> {
+  async process(job: JobView, signal: AbortSignal): Promise<void> {
     const takenAt = performance.now();
     try {
-      const end = await this.#process(job, signal, takenAt);
+      await this.#process(job, signal, takenAt);
       this.#deps.telemetry.jobEnded(job, takenAt);
-      return end;
     } catch (error) {
       this.#deps.telemetry.jobEnded(job, takenAt, error);
       throw error;
     }
   }
 
-  async #process(job: JobView, signal: AbortSignal, takenAt: number): Promise<JobEnd> {
+  async #process(job: JobView, signal: AbortSignal, takenAt: number): Promise<void> {
     const parsed = parseJob(job.data);
-    const items = job.attempt > 1 ? await this.#unsettledOf(parsed) : parsed.items;
+    const { items } = parsed;
     const calls = items.map<Call>((item) => ({
       job,
       ref: parsed.function,
@@ -131,8 +132,7 @@ export class Processor {
     if (signal.aborted && signal.reason === 'lost')
       throw workerError('MAYFLY_ERR_JOB_LOST', 'another worker owns the job');
     if (ends.includes('unsettled'))
-      throw workerError('MAYFLY_ERR_JOB_UNSETTLED', 'the host failed invocations of this job');
-    return ends.includes('stopped') ? 'requeue' : 'done';
+      throw workerError('MAYFLY_ERR_JOB_UNSETTLED', 'ends of invocations of this job are not on record');
   }
 
   /** While the calls are held they can be canceled, and end with their job. */
@@ -180,14 +180,23 @@ export class Processor {
     const parsed = parseJob(job.data);
     const items = await this.#unsettledOf(parsed);
     await Promise.all(
-      items.map((item) => {
+      items.map(async (item) => {
         const facts = this.#facts(job, parsed, item, takenAt);
-        const end = settleUnrun(facts, { outcome: 'host-fault', detail: { message: detail } });
+        const unrun = settleUnrun(facts, { outcome: 'host-fault', detail: { message: detail } });
+        const end = job.lane === 'async' ? await this.#givenUp(parsed.function, item, unrun) : unrun;
         const told = this.#deps.delivery.tellLost(end, parsed.reply);
         this.#deps.telemetry.ended({ job, ref: parsed.function, settlement: end, trace: facts.trace });
         return told;
       }),
     );
+  }
+
+  /** The attempts that were lost with their workers are on record: one that begins now counts them. */
+  async #givenUp(ref: FunctionRef, item: InvocationItem, end: Settlement): Promise<Settlement> {
+    const begun = await this.#deps.attempts.begin(ref, item);
+    const attempts = begun?.past ?? [];
+    const record = { ...end.record, attempt: Math.max(1, attempts.length) };
+    return finalOf({ ref, item }, { ...end, record }, { attempts, state: 'dead_lettered' });
   }
 
   async #unsettledOf({ function: ref, items }: ParsedJob): Promise<InvocationItem[]> {
@@ -197,20 +206,31 @@ export class Processor {
   }
 
   async #run(call: Call): Promise<CallEnd> {
-    if (this.#orders.has(call.ref.tenant, call.item.invocationId)) return this.#canceled(call);
     try {
+      if (call.job.lane === 'async' && !(await this.#begin(call))) return 'settled';
+      if (this.#orders.has(call.ref.tenant, call.item.invocationId) || call.begun?.isCanceled)
+        return this.#canceled(call);
       const execution = await this.#execute(call);
       if (call.canceled) return await call.canceled;
       call.phase = 'ended';
-      if (isLost(call)) return 'stopped';
+      if (isLost(call)) return 'lost';
       if (execution === 'expired') return 'settled';
       if (execution === 'stopped') return await this.#stopped(call);
-      if ('settlement' in execution) return await this.#deliver(call, execution.settlement);
+      if ('settlement' in execution) return await this.#conclude(call, execution.settlement);
       const { report, run } = execution;
-      return await this.#deliver(call, settleReport(call.facts, report, run), report);
+      return await this.#conclude(call, settleReport(call.facts, report, run), { report });
     } catch (error) {
       return this.#failed(call, error);
     }
+  }
+
+  /** @returns whether there is anything to do: the call may have an end. */
+  async #begin(call: Call): Promise<boolean> {
+    const begun = await this.#deps.attempts.begin(call.ref, call.item);
+    if (begun === undefined) return false;
+    call.begun = begun;
+    call.facts = { ...call.facts, attempt: begun.attempt };
+    return true;
   }
 
   async #execute(call: Call): Promise<Execution> {
@@ -218,6 +238,8 @@ export class Processor {
     const { signal } = call.kill;
     const { pool, permits, blobs, telemetry } = this.#deps;
     if (isExpired(item)) return 'expired';
+    if (job.lane === 'async' && isTooOld(item.acceptedAtMs, item.retry, Date.now()))
+      return this.#tooOld(call);
     this.#checkKvm(ref);
     const decoded = decodeInput(item.input, ref.tenant, blobs);
     const args = decoded instanceof Promise ? await decoded : decoded;
@@ -242,6 +264,12 @@ export class Processor {
     }
   }
 
+  #tooOld({ ref, item, facts, begun }: Call): Execution {
+    const detail = { message: 'The call grew older than maxAgeMs before it could begin' };
+    const end = settleUnrun(facts, { outcome: 'host-fault', detail });
+    return { settlement: finalOf({ ref, item }, end, { attempts: begun?.past ?? [], state: 'expired' }) };
+  }
+
   /** Before the version is even looked for: to initialise it is to run it. */
   #checkKvm({ requiresKvm }: FunctionRef): void {
     const { kvm } = this.#deps;
@@ -262,6 +290,7 @@ export class Processor {
     const acquiredAt = performance.now();
     let doubtful = false;
     call.phase = 'invoking';
+    if (call.begun) this.#deps.attempts.running({ ref, item, begun: call.begun });
     try {
       const report = await lease.sandbox.invoke(item.entrypoint, args, item.returns, {
         timeoutMs: item.timeoutMs,
@@ -271,6 +300,7 @@ export class Processor {
           function: ref.name,
           version: ref.version,
           invocationId: item.invocationId,
+          attempt: facts.attempt,
           ...(item.env && { env: item.env }),
           ...(item.secrets && { secrets: item.secrets }),
         },
@@ -299,32 +329,37 @@ export class Processor {
   /** The worker shuts down: a waiting caller is told, an async invocation goes to another worker. */
   #stopped(call: Call): Promise<CallEnd> | CallEnd {
     if (call.kill.signal.reason === 'canceled') return this.#canceled(call);
-    if (call.job.lane === 'async') {
-      this.#unsettled(call, 'The worker shut down before the call ended');
-      return 'stopped';
-    }
     const detail = { message: 'The worker shut down before the call ended' };
-    return this.#deliver(call, settleUnrun(call.facts, { outcome: 'host-fault', detail }));
+    return this.#conclude(call, settleUnrun(call.facts, { outcome: 'host-fault', detail }), {
+      isCurable: true,
+    });
+  }
+
+  /** An attempt has ended: a sync call with it; an async one may be tried again. */
+  async #conclude(
+    call: Call,
+    end: Settlement,
+    { report, isCurable = false }: { report?: GuestCallReport; isCurable?: boolean } = {},
+  ): Promise<CallEnd> {
+    const { ref, item, begun } = call;
+    // An end that has its state is final.
+    if (begun === undefined || end.record.state !== undefined) return this.#deliver(call, end, report);
+    const final = await this.#deps.attempts.conclude({ ref, item, begun }, end, isCurable);
+    if (final !== undefined) return this.#deliver(call, final, report);
+    this.#deps.telemetry.triedAgain(call.job, end.record, call.facts);
+    return 'settled';
   }
 
   async #failed(call: Call, error: unknown): Promise<CallEnd> {
     if (call.canceled) return call.canceled;
     call.phase = 'ended';
-    if (isLost(call)) return 'stopped';
+    if (isLost(call)) return 'lost';
     this.#deps.onHostFault(error, call.item.invocationId);
     this.#deps.telemetry.hostFault(error);
     const isCurable = !isMayflyError(error) || error.definition.retryable;
-    if (call.job.lane === 'async' && isCurable && !call.job.isLastAttempt) {
-      this.#unsettled(call, hostFault(error).detail.message);
-      return 'unsettled';
-    }
-    const end = await this.#deliver(call, settleUnrun(call.facts, hostFault(error)));
-    // The last attempt's job fails although its invocations are settled: a host fault is worth a look.
-    return call.job.lane === 'async' && isCurable ? 'unsettled' : end;
-  }
-
-  #unsettled({ job, facts }: Call, why: string): void {
-    this.#deps.telemetry.unsettled(job, facts.trace, facts.takenAt, why);
+    // Without a begun attempt nothing is known of the call, and nothing can be written: the queue brings it again.
+    if (call.job.lane === 'async' && call.begun === undefined) return 'unsettled';
+    return this.#conclude(call, settleUnrun(call.facts, hostFault(error)), { isCurable });
   }
 
   #refuse(job: JobView, parsed: ParsedJob, item: BadItem, takenAt: number): Promise<CallEnd> {

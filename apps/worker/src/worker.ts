@@ -1,6 +1,8 @@
 import type { BlobStore } from '@mayfly/blobs';
+import { Attempts } from '@mayfly/queue';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import type { Redis } from 'ioredis';
+import { AsyncAttempts } from './async-attempts.js';
 import { listenForCancels } from './cancel-listener.js';
 import { kvmKind } from './cells/kvm-kind.js';
 import type { WorkerConfig } from './config.js';
@@ -98,6 +100,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     permits,
     blobs,
     delivery,
+    attempts: new AsyncAttempts({ attempts: new Attempts(redis), workerId: config.workerId }),
     telemetry: new CallTelemetry(telemetry, (error) => logger.error({ err: error }, 'telemetry of a call')),
     onHostFault: (error, invocationId) => logger.error({ err: error, invocationId }, 'host fault'),
   });

@@ -1,7 +1,8 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalBlobStore } from '@mayfly/blobs';
-import { defineErrors, type InvocationItem } from '@mayfly/contracts';
+import { DEFAULT_SETTINGS, defineErrors, type InvocationItem } from '@mayfly/contracts';
+import type { EndedAttempt } from '@mayfly/queue';
 import { localTelemetry } from '@mayfly/telemetry';
 import { expect, test } from 'vitest';
 import type { JobView } from '../src/job-view.js';
@@ -11,6 +12,7 @@ import { Processor } from '../src/processor.js';
 import type { Settlement } from '../src/reply/delivery.js';
 import { CallTelemetry } from '../src/telemetry/call-telemetry.js';
 import { functionRef, invocationItem, invocationJob, replyToken } from './helpers/jobs.js';
+import { attemptsOver, NotedAttempts } from './helpers/noted-attempts.js';
 import { deferred, report, ScriptedImages, untilKilled } from './helpers/scripted-images.js';
 
 const fail = defineErrors({
@@ -54,6 +56,7 @@ function setUp(options: { permits?: number } = {}) {
   const images = new ScriptedImages();
   const delivery = new CollectedDelivery();
   const hostFaults: unknown[] = [];
+  const attempts = new NotedAttempts();
   const permits = new Permits(options.permits ?? 2);
   const processor = new Processor({
     workerId: 'w1',
@@ -62,10 +65,11 @@ function setUp(options: { permits?: number } = {}) {
     permits,
     blobs: new LocalBlobStore(join(tmpdir(), 'mf-no-blobs')),
     delivery,
+    attempts: attemptsOver(attempts),
     telemetry: new CallTelemetry(localTelemetry('worker'), (error) => hostFaults.push(error)),
     onHostFault: (error) => hostFaults.push(error),
   });
-  return { images, delivery, hostFaults, permits, processor };
+  return { images, delivery, attempts, hostFaults, permits, processor };
 }
 
 function view(items: readonly InvocationItem[], overrides: Partial<JobView> = {}): JobView {
@@ -88,7 +92,7 @@ test('each item of a job is settled on its own, whatever became of the others', 
     if (entrypoint === 'host') throw fail('TEST_HOST', 'no');
     return entrypoint === 'ok' ? report() : report({ outcome: 'guest-error', detail: { message: 'mine' } });
   };
-  expect(await processor.process(view(items), running())).toBe('done');
+  await processor.process(view(items), running());
   expect(items.map(({ invocationId }) => delivery.outcomes[invocationId])).toEqual([
     'succeeded',
     'guest-error',
@@ -136,7 +140,13 @@ test('the guest gets its arguments, its time and its context', async () => {
       args: [{ type: 'string', value: 'you' }],
       options: {
         timeoutMs: 77,
-        context: { tenant: 'acme', function: 'greet', version: 1, invocationId: item.invocationId },
+        context: {
+          tenant: 'acme',
+          function: 'greet',
+          version: 1,
+          invocationId: item.invocationId,
+          attempt: 1,
+        },
         trace: false,
       },
     },
@@ -267,15 +277,14 @@ test('a call that requires another kind of KVM is refused by name, and nothing o
 });
 
 test('an async call that requires another kind of KVM is left for another worker while it has attempts', async () => {
-  const { images, delivery, processor } = setUp();
+  const { images, delivery, attempts, processor } = setUp();
   const data = invocationJob([invocationItem()], {
     v: 2,
     function: functionRef({ requiresKvm: 'hardware' }),
   });
-  await expect(
-    processor.process(view([], { data, lane: 'async', isLastAttempt: false }), running()),
-  ).rejects.toMatchObject({ code: 'MAYFLY_ERR_JOB_UNSETTLED' });
+  await processor.process(view([], { data, lane: 'async' }), running());
   expect([images.builds, delivery.settlements.length]).toEqual([0, 0]);
+  expect(attempts.putOffs.map(({ head }) => JSON.parse(`${head}]}`).v)).toEqual([2]);
 });
 
 test('a call that requires the kind of KVM that is here is run', async () => {
@@ -288,8 +297,7 @@ test('a call that requires the kind of KVM that is here is run', async () => {
 
 test('an expired call is skipped and nothing is written: its gateway has done so', async () => {
   const { images, delivery, processor } = setUp();
-  const end = await processor.process(view([invocationItem({ expiresAtMs: Date.now() - 1 })]), running());
-  expect(end).toBe('done');
+  await processor.process(view([invocationItem({ expiresAtMs: Date.now() - 1 })]), running());
   expect([images.builds, delivery.settlements.length]).toEqual([0, 0]);
 });
 
@@ -307,45 +315,110 @@ test('a call that expires while it waits for a permit is skipped', async () => {
   expect(delivery.outcomes).not.toHaveProperty(expiring.invocationId);
 });
 
-test('an async host fault is left to another attempt, the rest of its job is settled', async () => {
-  const { images, delivery, processor } = setUp();
+test('an async host fault is put off to another attempt, the rest of its job is settled', async () => {
+  const { images, delivery, attempts, processor } = setUp();
   const items = ['ok', 'host'].map((entrypoint) => invocationItem({ entrypoint }));
   images.script = ({ entrypoint }) => {
     if (entrypoint === 'host') throw fail('TEST_HOST', 'no');
     return report();
   };
-  const job = view(items, { lane: 'async', isLastAttempt: false });
-  await expect(processor.process(job, running())).rejects.toMatchObject({ code: 'MAYFLY_ERR_JOB_UNSETTLED' });
+  await processor.process(view(items, { lane: 'async' }), running());
   expect(Object.values(delivery.outcomes)).toEqual(['succeeded']);
+  expect(attempts.putOffs).toMatchObject([
+    {
+      invocationId: items[1]?.invocationId,
+      faults: 1,
+      ended: { attempt: 1, workerId: 'w1', version: 1, outcome: 'host-fault', detail: 'Host (TEST_HOST)' },
+    },
+  ]);
+  const [{ head, item, tail }] = attempts.putOffs as [EndedAttempt];
+  const next = JSON.parse(`${head}${item}${tail}`);
+  expect(next).toEqual(invocationJob([{ ...(items[1] as InvocationItem), attempt: 2 }]));
 });
 
-test('a retried job runs only what has no record', async () => {
-  const { images, delivery, processor } = setUp();
+test('an async call that has an end, or that another worker ended meanwhile, is not run', async () => {
+  const { images, delivery, attempts, processor } = setUp();
   const items = [invocationItem(), invocationItem()];
-  delivery.known.add(items[0]?.invocationId ?? '');
-  await processor.process(view(items, { lane: 'async', attempt: 2 }), running());
+  attempts.ended.add(items[0]?.invocationId ?? '');
+  await processor.process(view(items, { lane: 'async' }), running());
   expect(Object.keys(delivery.outcomes)).toEqual([items[1]?.invocationId]);
   expect(images.sandboxes).toHaveLength(1);
 });
 
-test('a first attempt asks for no records', async () => {
-  const { delivery, processor } = setUp();
-  await processor.process(view([invocationItem()]), running());
-  expect(delivery.lookups).toBe(0);
+test('a guest is told which attempt it is, and the record tells of all', async () => {
+  const { images, delivery, attempts, processor } = setUp();
+  const seen: number[] = [];
+  images.script = ({ options }) => {
+    seen.push(options.context.attempt);
+    return seen.length < 3 ? report({ outcome: 'guest-error', detail: { message: 'not yet' } }) : report();
+  };
+  const retry = { ...DEFAULT_SETTINGS.retry, attempts: 3, retryOn: ['guest-error'] as const };
+  const item = invocationItem({ retry });
+  for (let n = 0; n < 3; n += 1) await processor.process(view([item], { lane: 'async' }), running());
+  expect(seen).toEqual([1, 2, 3]);
+  expect(attempts.putOffs).toHaveLength(2);
+  const { record, letter } = delivery.settlements[0] as Settlement;
+  expect(record.attempts?.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
+    [1, 'guest-error'],
+    [2, 'guest-error'],
+    [3, 'succeeded'],
+  ]);
+  expect([record.attempt, record.state, letter]).toEqual([3, undefined, undefined]);
 });
 
-test.each([
-  ['a curable host fault on the last attempt', 'TEST_HOST', true, 'fails'],
-  ['an incurable one on the first', 'TEST_FINAL', false, 'completes'],
-] as const)('%s is the outcome; the job %3$s', async (_name, code, isLastAttempt, jobEnd) => {
+test('a call that is given up is kept so that it can be made again', async () => {
   const { images, delivery, processor } = setUp();
+  images.script = () => report({ outcome: 'guest-error', detail: { message: 'never' } });
+  const item = invocationItem();
+  await processor.process(view([item], { lane: 'async' }), running());
+  const { record, letter = '' } = delivery.settlements[0] as Settlement;
+  expect(record).toMatchObject({
+    outcome: 'guest-error',
+    state: 'dead_lettered',
+    attempts: [{ attempt: 1 }],
+  });
+  expect(JSON.parse(letter)).toEqual({ v: 1, function: functionRef(), item });
+});
+
+test('a call that has grown too old before it could begin expires', async () => {
+  const { images, delivery, processor } = setUp();
+  const retry = { ...DEFAULT_SETTINGS.retry, maxAgeMs: 1_000 };
+  await processor.process(
+    view([invocationItem({ retry, acceptedAtMs: Date.now() - 1_000 })], { lane: 'async' }),
+    running(),
+  );
+  expect(delivery.settlements).toMatchObject([
+    { record: { outcome: 'host-fault', state: 'expired' }, letter: expect.any(String) },
+  ]);
+  expect(images.builds).toBe(0);
+});
+
+test('an async call of which nobody wants more does not begin another attempt', async () => {
+  const { images, delivery, attempts, processor } = setUp();
+  const item = invocationItem();
+  attempts.canceled.add(item.invocationId);
+  await processor.process(view([item], { lane: 'async' }), running());
+  expect(delivery.outcomes).toEqual({ [item.invocationId]: 'canceled' });
+  expect(images.builds).toBe(0);
+});
+
+test('a host fault that no other host would cure ends the call at once', async () => {
+  const { images, delivery, attempts, processor } = setUp();
   images.script = () => {
-    throw fail(code, 'no');
+    throw fail('TEST_FINAL', 'no');
   };
-  const end = processor.process(view([invocationItem()], { lane: 'async', isLastAttempt }), running());
-  if (jobEnd === 'fails') await expect(end).rejects.toMatchObject({ code: 'MAYFLY_ERR_JOB_UNSETTLED' });
-  else expect(await end).toBe('done');
-  expect(Object.values(delivery.outcomes)).toEqual(['host-fault']);
+  await processor.process(view([invocationItem()], { lane: 'async' }), running());
+  expect(delivery.settlements).toMatchObject([{ record: { outcome: 'host-fault', state: 'dead_lettered' } }]);
+  expect(attempts.putOffs).toEqual([]);
+});
+
+test('an attempt that cannot be put on record is not begun, and its job comes again', async () => {
+  const { images, attempts, processor } = setUp();
+  attempts.isBroken = true;
+  await expect(
+    processor.process(view([invocationItem()], { lane: 'async' }), running()),
+  ).rejects.toMatchObject({ code: 'MAYFLY_ERR_JOB_UNSETTLED' });
+  expect(images.builds).toBe(0);
 });
 
 test('an async call whose record cannot be kept is not done', async () => {
@@ -355,9 +428,9 @@ test('an async call whose record cannot be kept is not done', async () => {
   await expect(processor.process(job, running())).rejects.toMatchObject({ code: 'MAYFLY_ERR_JOB_UNSETTLED' });
 });
 
-test('on drain a running sync call is answered, an async one goes back to the queue', async () => {
+test('on drain a running sync call is answered, an async one is put off to another worker', async () => {
   for (const lane of ['sync', 'async'] as const) {
-    const { images, delivery, processor } = setUp();
+    const { images, delivery, attempts, processor } = setUp();
     const started = deferred();
     images.script = ({ options }) => {
       started.resolve();
@@ -367,8 +440,10 @@ test('on drain a running sync call is answered, an async one goes back to the qu
     const end = processor.process(view([invocationItem()], { lane }), controller.signal);
     await started.promise;
     controller.abort('drain');
-    expect(await end).toBe(lane === 'sync' ? 'done' : 'requeue');
+    await end;
     expect(Object.values(delivery.outcomes)).toEqual(lane === 'sync' ? ['host-fault'] : []);
+    const detail = 'The worker shut down before the call ended';
+    expect(attempts.putOffs.map(({ ended }) => ended.detail)).toEqual(lane === 'sync' ? [] : [detail]);
   }
 });
 
@@ -379,9 +454,7 @@ test('a call that ended before the drain killed it keeps its outcome', async () 
     controller.abort('drain');
     return report();
   };
-  expect(await processor.process(view([invocationItem()], { lane: 'async' }), controller.signal)).toBe(
-    'done',
-  );
+  await processor.process(view([invocationItem()], { lane: 'async' }), controller.signal);
   expect(Object.values(delivery.outcomes)).toEqual(['succeeded']);
 });
 
@@ -442,7 +515,7 @@ test('a running call that is canceled ends as canceled once its guest has stoppe
   expect(stopped).toBe(true);
   expect(delivery.outcomes).toEqual({ [spin.invocationId]: 'canceled' });
   gate.resolve();
-  expect(await job).toBe('done');
+  await job;
   expect(delivery.outcomes).toEqual({ [spin.invocationId]: 'canceled', [slow.invocationId]: 'succeeded' });
 });
 
@@ -470,7 +543,7 @@ test('a call that was canceled before it came here is not begun', async () => {
   const { images, delivery, processor } = setUp();
   const item = invocationItem();
   expect(await processor.cancel('acme', item.invocationId)).toBe(false);
-  expect(await processor.process(view([item], { lane: 'async' }), running())).toBe('done');
+  await processor.process(view([item], { lane: 'async' }), running());
   expect(delivery.outcomes).toEqual({ [item.invocationId]: 'canceled' });
   expect(images.builds).toBe(0);
 });

@@ -82,7 +82,7 @@ async function invoke(sandbox: GuestSandbox, entrypoint: string, secrets: Record
   const report = await sandbox.invoke(entrypoint, args, 'int', {
     timeoutMs: 5_000,
     signal: new AbortController().signal,
-    context: { ...ref, function: ref.name, invocationId: `inv_${'0'.repeat(32)}`, secrets },
+    context: { ...ref, function: ref.name, attempt: 1, invocationId: `inv_${'0'.repeat(32)}`, secrets },
     trace: false,
   });
   expect(report.outcome, report.detail?.message).toBe('succeeded');

@@ -1,5 +1,13 @@
 import { hostname } from 'node:os';
-import { channels, keys, LIMITS, WORKER_ALIVE_MS, WORKER_LISTED_MS } from '@mayfly/contracts';
+import {
+  channels,
+  DEFAULT_SETTINGS,
+  keys,
+  LIMITS,
+  WORKER_ALIVE_MS,
+  WORKER_LISTED_MS,
+} from '@mayfly/contracts';
+import { DeadLetters } from '@mayfly/queue';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { kvmKind } from '../src/cells/kvm-kind.js';
 import { connectRedis } from '../src/redis.js';
@@ -172,17 +180,20 @@ test('a host fault of an async call is tried again and cured', async () => {
   ]);
 });
 
-test('a host fault of the last attempt is on record, and its job is kept for a look', async () => {
+test('a call that every host fails is on record with all its attempts, and is a dead letter', async () => {
   await harness.startWorker();
   harness.images.script = () => {
     throw new Error('broken host');
   };
-  const item = invocationItem();
-  await harness.add('async', invocationJob([item]), { attempts: 2 });
+  const item = invocationItem({ retry: { ...DEFAULT_SETTINGS.retry, minBackoffMs: 1 } });
+  await harness.add('async', invocationJob([item]));
   await harness.drained('async');
-  expect(await harness.record(item.invocationId)).toMatchObject({ outcome: 'host-fault', attempt: 2 });
-  const [failed] = await harness.queues.async.getFailed();
-  expect(failed?.failedReason).toContain('MAYFLY_ERR_JOB_UNSETTLED');
+  const record = await harness.record(item.invocationId);
+  expect(record).toMatchObject({ outcome: 'host-fault', state: 'dead_lettered', attempt: 5 });
+  expect(record?.attempts?.map(({ outcome }) => outcome)).toEqual(Array(5).fill('host-fault'));
+  expect(await new DeadLetters(harness.redis).list('acme', 'greet', { limit: 10 })).toMatchObject([
+    { invocationId: item.invocationId, call: { v: 1, function: functionRef(), item } },
+  ]);
 });
 
 test('a guest fault never fails its job', async () => {
@@ -304,7 +315,8 @@ test('a worker that is told to drain kills what outlasts its grace, and another 
   expect(await harness.record(item.invocationId)).toBeUndefined();
   harness.images.script = async () => report();
   await harness.startWorker({ workerId: 'w-2' });
-  expect(await harness.recorded(item.invocationId)).toMatchObject({ outcome: 'succeeded', workerId: 'w-2' });
+  await harness.drained('async');
+  expect(await harness.record(item.invocationId)).toMatchObject({ outcome: 'succeeded', workerId: 'w-2' });
 });
 
 /** Resolves once the worker says so. */
@@ -340,7 +352,7 @@ test('a drain lets running calls end and takes no new ones', async () => {
   expect([harness.images.openSandboxes, harness.images.openImages.size]).toEqual([0, 0]);
 });
 
-test('past the grace calls are killed: sync ones are answered, async ones wait for another worker', async () => {
+test('past the grace calls are killed: sync ones are answered, async ones are made again by another worker', async () => {
   const worker = await harness.startWorker();
   let started = 0;
   const both = deferred();
@@ -359,13 +371,16 @@ test('past the grace calls are killed: sync ones are answered, async ones wait f
     { record: { invocationId: sync.invocationId, outcome: 'host-fault' } },
   ]);
   expect(await harness.record(background.invocationId)).toBeUndefined();
-  expect(await harness.queues.async.getWaitingCount()).toBe(1);
 
   harness.images.script = () => report();
   await harness.startWorker({ workerId: 'w2' });
-  expect(await harness.recorded(background.invocationId)).toMatchObject({
-    outcome: 'succeeded',
-    workerId: 'w2',
+  await harness.drained('async');
+  expect(await harness.record(background.invocationId)).toMatchObject({
+    ...{ outcome: 'succeeded', workerId: 'w2', attempt: 2 },
+    attempts: [
+      { workerId: 'w1', outcome: 'host-fault', detail: 'The worker shut down before the call ended' },
+      { workerId: 'w2', outcome: 'succeeded' },
+    ],
   });
 });
 

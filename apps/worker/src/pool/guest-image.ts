@@ -53,6 +53,8 @@ export interface CallContext {
   readonly function: string;
   readonly version: number;
   readonly invocationId: string;
+  /** Which attempt of the invocation this is, from 1. */
+  readonly attempt: number;
   /** What the function's settings show to the guest; not secret. */
   readonly env?: Readonly<Record<string, string>>;
   /** Secrets that the guest may read: name → version. */

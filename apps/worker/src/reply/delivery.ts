@@ -25,6 +25,8 @@ export interface Settlement {
   readonly storeResult?: InvocationItem['storeResult'];
   /** How it came in. */
   readonly class: CallClass;
+  /** JSON of the `DeadCall` of an async call that was given up. */
+  readonly letter?: string;
 }
 
 export interface DeliveryDeps {
@@ -112,14 +114,14 @@ export class Delivery {
 
   /** @param isAnswer who waits is answered with the record, so it has all */
   #keep(
-    { record: answer, body, class: kind, storeResult }: Settlement,
+    { record: answer, body, class: kind, storeResult, letter }: Settlement,
     answerJson: string,
     { isGathered, isAnswer = false }: { isGathered: boolean; isAnswer?: boolean },
   ): Promise<void> {
     const record = isAnswer ? answer : keptRecord(answer, storeResult);
     const { tenant, invocationId } = record;
     const json = record === answer ? answerJson : JSON.stringify(record);
-    const end = { class: kind, record, json };
+    const end = { class: kind, record, json, letter };
     if (record.result?.kind !== 'blob') return this.#records.keep(end, isGathered);
     // The guest has ended: its place does not wait for the bytes, which come before the record that names them.
     this.#records.giveBack({ class: kind, tenant, function: record.function, invocationId });

@@ -19,6 +19,7 @@ export function countCall(
   if (outcome === 'succeeded') m.invocations.add(1, trigger);
   else m.errors.add(1, trigger, outcome);
   if (outcome === 'timeout') m.timeouts.add(1, trigger);
+  if (record.state !== undefined) m.deadLettered.add(1, outcome);
   m.functionInvocations.add(1, tenant, record.function, outcome);
   m.functionDuration.record(totalS, tenant, record.function);
   m.queueDuration.record(timings.queueUs * SECONDS_PER_US, job.lane);

@@ -1,4 +1,4 @@
-import type { FunctionRef, InvocationItem } from '@mayfly/contracts';
+import type { FunctionRef, InvocationItem, InvocationRecord } from '@mayfly/contracts';
 import type { Telemetry } from '@mayfly/telemetry';
 import type { JobView } from '../job-view.js';
 import type { GuestCallReport } from '../pool/guest-image.js';
@@ -77,11 +77,17 @@ export class CallTelemetry {
         exportLog(log);
   }
 
-  /** An attempt ended without an outcome, for another one to come. */
-  unsettled(job: JobView, trace: TraceDecision | undefined, takenAt: number, error: string): void {
-    const { tracing } = this.#telemetry;
+  /** An attempt ended, and another one follows. */
+  triedAgain(
+    job: JobView,
+    { outcome, detail, attempt }: Pick<InvocationRecord, 'outcome' | 'detail' | 'attempt'>,
+    { trace, takenAt }: { readonly trace?: TraceDecision | undefined; readonly takenAt: number },
+  ): void {
+    const { tracing, metrics } = this.#telemetry;
+    metrics.instruments.retries.add(1, outcome);
+    const error = detail?.message ?? outcome;
     if (tracing && trace instanceof CallTrace && trace.isKept({ failed: true, totalMs: 0 }))
-      tracing.export(unsettledSpan(job, trace, { takenAt, error }));
+      tracing.export(unsettledSpan({ ...job, attempt }, trace, { takenAt, error }));
   }
 
   jobEnded(job: JobView, startedAt: number, error?: unknown): void {

@@ -10,6 +10,7 @@ import {
   QUEUE_PREFIX,
   SYNC_QUEUE,
 } from '@mayfly/contracts';
+import { Gate } from '@mayfly/queue';
 import { type JobsOptions, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { type RedisServer, startRedis } from '../../../../test/helpers/redis.js';
@@ -38,6 +39,7 @@ export class Harness {
   readonly server: RedisServer;
   readonly redis: Redis;
   readonly replies: ReplyServer;
+  readonly gate: Gate;
   readonly #directory: string;
   readonly #ends: (() => Promise<void>)[] = [];
 
@@ -48,6 +50,7 @@ export class Harness {
     this.blobs = new LocalBlobStore(parts.directory);
     this.redis = connectRedis(parts.server.url);
     this.redis.on('error', () => undefined);
+    this.gate = new Gate(this.redis);
     const options = { connection: this.redis, prefix: QUEUE_PREFIX };
     this.queues = { sync: new Queue(SYNC_QUEUE, options), async: new Queue(ASYNC_QUEUE, options) };
     for (const queue of Object.values(this.queues)) queue.on('error', () => undefined);
@@ -115,11 +118,13 @@ export class Harness {
     }
   }
 
-  /** Resolves once no job waits, runs or is delayed. */
+  /** Resolves once no job waits, runs or is delayed. Pumps what is put off, as gateways do. */
   async drained(lane: 'sync' | 'async'): Promise<void> {
     for (;;) {
+      const { waiting, nextDueMs } = await this.gate.pump(8);
       const counts = await this.queues[lane].getJobCounts('wait', 'active', 'delayed');
-      if (Object.values(counts).every((count) => count === 0)) return;
+      const left = nextDueMs !== undefined || waiting[lane] > 0;
+      if (!left && Object.values(counts).every((count) => count === 0)) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }

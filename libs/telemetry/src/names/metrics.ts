@@ -150,7 +150,33 @@ export const METRICS = {
     labels: [A.errorType],
   },
 
+  cancels: {
+    ...{ name: 'mayfly.invocation.cancels', type: 'counter', unit: '{invocation}', ...gateway },
+    description: 'Invocations canceled by request, or by a client that went away',
+    labels: [A.reason],
+  },
+  deadLetterDepth: {
+    ...{ name: 'mayfly.dead_letter.depth', type: 'gauge', unit: '{invocation}', ...gateway },
+    description: 'Async calls that were given up, and neither redriven nor purged',
+    labels: [],
+  },
+  deadLetterOldestAge: {
+    ...{ name: 'mayfly.dead_letter.oldest_age', type: 'gauge', unit: 's', ...gateway },
+    description: 'Age of the oldest dead letter; 0 when there is none',
+    labels: [],
+  },
+
   // Invocations (semantic conventions where they have a name)
+  retries: {
+    ...{ name: 'mayfly.invocation.retries', type: 'counter', unit: '{attempt}', ...worker },
+    description: 'Attempts at async calls that are followed by another one, by how they ended',
+    labels: [A.outcome],
+  },
+  deadLettered: {
+    ...{ name: 'mayfly.invocation.dead_lettered', type: 'counter', unit: '{invocation}', ...worker },
+    description: 'Async calls that were given up',
+    labels: [A.outcome],
+  },
   invokeDuration: {
     ...{ name: 'faas.invoke_duration', ...duration, ...worker },
     description: 'Duration of invocations, from their acceptance to their result',
