@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { BlobStore } from '@mayfly/blobs';
 import { DATA_FOLDERS, LIMITS } from '@mayfly/contracts';
-import { CallbackQueue, type CallbackQueueOptions, Gate } from '@mayfly/queue';
+import { Attempts, CallbackQueue, type CallbackQueueOptions, DeadLetters, Gate } from '@mayfly/queue';
 import type { SecretKeys } from '@mayfly/secrets';
 import { localTelemetry, type Telemetry } from '@mayfly/telemetry';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -23,7 +23,7 @@ import { ReplyServer, replySocketPath } from './dispatch/reply-server.js';
 import { SyncLanes } from './dispatch/sync-lanes.js';
 import { Waiters } from './dispatch/waiters.js';
 import { problemWord } from './errors.js';
-import { Canceler } from './invocations/canceler.js';
+import { Canceler, type CancelReason } from './invocations/canceler.js';
 import { EndWatch } from './invocations/end-watch.js';
 import { InvocationStore } from './invocations/invocation-store.js';
 import { DEFAULT_QUEUE_WAIT_MS, Invoker } from './invocations/invoker.js';
@@ -44,6 +44,7 @@ import { invokeBatchRoute } from './routes/batches/invoke-batch.js';
 import { aliasRoutes } from './routes/functions/aliases.js';
 import { conditionsRoute } from './routes/functions/conditions.js';
 import { configRoutes } from './routes/functions/config.js';
+import { deadLetterRoutes } from './routes/functions/dead-letters.js';
 import { getRoutes } from './routes/functions/get.js';
 import { listRoute } from './routes/functions/list.js';
 import { removeRoutes } from './routes/functions/remove.js';
@@ -166,12 +167,16 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     onWaiting: () => pump.wake(),
   });
   const admission = new Admission(config);
+  const attempts = new Attempts(redis.commands);
+  const deadLetters = new DeadLetters(redis.commands);
   observePlatform(telemetry.metrics, {
+    deadLetters,
     ...{ producer, admission },
     workersAlive: () => hosts.countLive(),
   });
   const desk = new CancelDesk({ redis: redis.commands, gatewayId: config.gatewayId });
-  const canceler = new Canceler({ store, waiters, desk });
+  const onCancel = (reason: CancelReason) => instruments.cancels.add(1, reason);
+  const canceler = new Canceler({ store, waiters, desk, attempts, onCancel });
   const placement = new Placement(hosts, directory);
   const invoker = new Invoker({
     store,
@@ -210,7 +215,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     memory,
-    canceler,
+    ...{ canceler, attempts, deadLetters },
     gate,
     ...{ policies: directory, directory, audit, resolver, readiness, rollbacks, secrets, secretGrants },
     tenantAdmin: new TenantAdmin(directory, audit),
@@ -326,6 +331,7 @@ async function buildRoutes(
     secretRoutes(scope, services);
     cancelRoute(scope, services);
     webhookSecretRoutes(scope, services);
+    deadLetterRoutes(scope, services);
     envelopeRoute(scope, services);
     await scope.register(async (raw) => rawRoute(raw, services));
     await scope.register(async (upload) => uploadRoute(upload, services));

@@ -1,5 +1,5 @@
 import type { BlobStore } from '@mayfly/blobs';
-import type { Gate } from '@mayfly/queue';
+import type { Attempts, DeadLetters, Gate } from '@mayfly/queue';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { AuditLog } from './audit/audit-log.js';
@@ -45,6 +45,8 @@ export interface Services {
   readonly invoker: Invoker;
   readonly ends: EndWatch;
   readonly canceler: Canceler;
+  readonly attempts: Attempts;
+  readonly deadLetters: DeadLetters;
   readonly hosts: Hosts;
   readonly memory: RedisMemory;
   readonly policies: TenantPolicies;

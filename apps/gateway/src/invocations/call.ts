@@ -5,6 +5,7 @@ import type {
   FunctionSettings,
   InvocationInput,
   InvocationItem,
+  RetrySettings,
   ReturnType,
 } from '@mayfly/contracts';
 import type { CallTrace } from '../telemetry/request-trace.js';
@@ -35,6 +36,8 @@ export interface Call {
   readonly given?: GivenToGuest | undefined;
   /** Where the end of a call that outlives its connection is told. */
   readonly callback?: { readonly url: string } | undefined;
+  /** How it is tried again, when it is async. */
+  readonly retry?: RetrySettings | undefined;
   readonly trace?: CallTrace | undefined;
 }
 

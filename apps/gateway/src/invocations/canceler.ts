@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AcceptedRecord, CancelFinding, CancelOrder, InvocationRecord } from '@mayfly/contracts';
-import type { CallClass } from '@mayfly/queue';
-import type { CancelDesk } from '../dispatch/cancel-desk.js';
+import type { Attempts, CallClass } from '@mayfly/queue';
+import type { CancelDesk, CancelReports } from '../dispatch/cancel-desk.js';
 import type { Waiter, Waiters } from '../dispatch/waiters.js';
 import { gatewayError, notFound } from '../errors.js';
+import { orUnavailable } from '../redis.js';
 import type { InvocationStore } from './invocation-store.js';
 
 /** The record of a call that was killed is on its way when the kill is told of. */
@@ -14,7 +15,12 @@ export interface CancelerDeps {
   readonly store: InvocationStore;
   readonly waiters: Waiters;
   readonly desk: CancelDesk;
+  readonly attempts: Pick<Attempts, 'wantCancel'>;
+  readonly onCancel: (reason: CancelReason) => void;
 }
+
+/** Who wanted no more: somebody said so, or the client of a sync call went away. */
+export type CancelReason = 'request' | 'disconnect';
 
 /** Who cancels. */
 export interface Canceling {
@@ -40,7 +46,13 @@ export class Canceler {
    * @returns how the invocation ended, which may have been otherwise. No guest of it runs then.
    * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND; MAYFLY_ERR_GATEWAY_CANCEL_UNCONFIRMED when it may still run
    */
-  async cancel(
+  async cancel(invocationId: string, by: Canceling): Promise<InvocationRecord> {
+    const ended = await this.#cancel(invocationId, by);
+    if (ended.outcome === 'canceled') this.#deps.onCancel('request');
+    return ended;
+  }
+
+  async #cancel(
     invocationId: string,
     { tenant, mayTouch, isUnrestricted }: Canceling,
   ): Promise<InvocationRecord> {
@@ -56,12 +68,19 @@ export class Canceler {
     if (name === undefined ? !isUnrestricted : !mayTouch(name)) throw missing();
     if (known?.ended !== undefined) return known.ended;
     if (known?.accepted !== undefined && !('answered' in known.accepted))
-      return this.#end(known.accepted, 'async');
+      return this.#endAsync(known.accepted);
     // A sync call that another gateway waits for has no record yet: that gateway ends it.
     const reports = await desk.order(tenant, invocationId);
     const record = reports.ended ? await this.#look(tenant, invocationId) : undefined;
     if (record !== undefined) return record;
     throw reports.ended || reports.missing > 0 ? unconfirmed(invocationId) : missing();
+  }
+
+  /** An attempt whose worker does not answer may run; where none has begun, none begins any more. */
+  async #endAsync(accepted: AcceptedRecord): Promise<InvocationRecord> {
+    const { attempts } = this.#deps;
+    const runner = await orUnavailable(attempts.wantCancel(accepted.tenant, accepted.invocationId));
+    return this.#end(accepted, 'async', ({ by }) => runner === undefined || by.has(runner));
   }
 
   /** Another gateway gave an order: a caller may wait for the call here. */
@@ -74,6 +93,7 @@ export class Canceler {
 
   /** The client of a sync call has gone. */
   async abandon(waiter: Waiter): Promise<void> {
+    this.#deps.onCancel('disconnect');
     await this.#endWaiting(waiter);
   }
 
@@ -85,13 +105,18 @@ export class Canceler {
     return record;
   }
 
-  async #end(accepted: AcceptedRecord, kind: CallClass): Promise<InvocationRecord> {
+  /** @param isFree whether nobody can hold the call, by what was reported */
+  async #end(
+    accepted: AcceptedRecord,
+    kind: CallClass,
+    isFree = ({ missing }: CancelReports) => missing === 0,
+  ): Promise<InvocationRecord> {
     const { store, desk } = this.#deps;
     const { tenant, invocationId } = accepted;
     const reports = await desk.order(tenant, invocationId);
     const record = reports.ended ? await this.#look(tenant, invocationId) : undefined;
     if (record !== undefined) return record;
-    if (reports.ended || reports.missing > 0) throw unconfirmed(invocationId);
+    if (reports.ended || !isFree(reports)) throw unconfirmed(invocationId);
     return store.writeCanceled(accepted, kind);
   }
 

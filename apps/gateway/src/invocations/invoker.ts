@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { BlobStore } from '@mayfly/blobs';
 import {
   type AcceptedRecord,
+  DEFAULT_SETTINGS,
   type InvocationItem,
   type InvocationRecord,
   LIMITS,
@@ -185,8 +186,11 @@ export class Invoker {
     const accepted = acceptedRecord(call, invocationId, acceptedAtMs);
     // One connection keeps the order: the record is there before a worker can end the call.
     const written = store.writeAccepted(tenant, accepted);
-    const item = {
+    const { retry } = call;
+    const item: InvocationItem = {
       ...itemOf(call, invocationId, acceptedAtMs),
+      // What holds without a word needs none.
+      ...(retry !== undefined && retry !== DEFAULT_SETTINGS.retry && { retry }),
       ...trace?.sends('async', call.inputBytes),
     };
     const [record, sent] = await Promise.allSettled([written, producer.addAsync(call.ref, [item])]);

@@ -31,13 +31,26 @@ export const UsageSchema = Type.Object(
 
 export const INVOCATION_STATES = [
   'queued',
+  'starting',
   'running',
   'succeeded',
   'failed',
   'timed_out',
   'canceled',
   'expired',
+  'dead_lettered',
 ] as const;
+
+const AttemptSchema = Type.Object({
+  attempt: Type.Integer(),
+  workerId: Type.String(),
+  version: Type.Integer(),
+  startedAtMs: Type.Integer(),
+  finishedAtMs: Type.Integer(),
+  outcome: OutcomeName,
+  detail: Type.Optional(Type.String()),
+  timings: Type.Optional(TimingsSchema),
+});
 
 const MOMENT = 'Accepted from then on (since) or before (until): epoch milliseconds or RFC 3339';
 
@@ -62,7 +75,10 @@ export const InvocationSchema = Type.Object({
   timings: Type.Optional(TimingsSchema),
   usage: Type.Optional(UsageSchema),
   logTail: Type.Optional(Type.String()),
-  attempt: Type.Optional(Type.Integer()),
+  attempt: Type.Optional(Type.Integer({ description: 'The one that is under way, or was the last' })),
+  attempts: Type.Optional(Type.Array(AttemptSchema, { description: 'Those that have ended, oldest first' })),
+  nextAttemptAtMs: Type.Optional(Type.Integer({ description: 'When it is queued for its next attempt' })),
+  origin: Type.Optional(Type.String({ description: 'The dead letter that it was made from' })),
   acceptedAtMs: Type.Integer(),
   finishedAtMs: Type.Optional(Type.Integer()),
   traceId: Type.Optional(Type.String({ description: 'W3C trace id' })),

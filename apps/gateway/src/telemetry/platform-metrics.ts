@@ -1,4 +1,5 @@
 import { ASYNC_QUEUE, SYNC_QUEUE } from '@mayfly/contracts';
+import type { DeadLetters } from '@mayfly/queue';
 import type { Metrics } from '@mayfly/telemetry';
 import type { Admission } from '../dispatch/admission.js';
 import type { JobProducer } from '../dispatch/job-producer.js';
@@ -15,11 +16,12 @@ export interface ObservedPlatform {
   readonly producer: Pick<JobProducer, 'counts' | 'oldestWaitingSinceMs'>;
   readonly admission: Pick<Admission, 'inFlightByTenant'>;
   readonly workersAlive: () => Promise<number>;
+  readonly deadLetters: Pick<DeadLetters, 'summary'>;
 }
 
 /** Queues, workers and calls in flight, looked up at each collection. What Redis does not tell is missing then. */
 export function observePlatform(metrics: Metrics<'gateway'>, parts: ObservedPlatform): void {
-  const { producer, admission, workersAlive } = parts;
+  const { producer, admission, workersAlive, deadLetters } = parts;
   const m = metrics.instruments;
   metrics.observe(['tenantInFlight'], () => {
     for (const [tenant, calls] of admission.inFlightByTenant()) m.tenantInFlight.add(calls, tenant);
@@ -40,6 +42,12 @@ export function observePlatform(metrics: Metrics<'gateway'>, parts: ObservedPlat
       m.queueOldestAge.add(sinceMs === undefined ? 0 : Math.max(0, Date.now() - sinceMs) / 1000, lane);
       for (const [state, count] of Object.entries(counts)) m.queueJobs.add(count, queue, state);
     }
+  });
+  const dead = shared(FRESH_MS, () => deadLetters.summary());
+  metrics.observe(['deadLetterDepth', 'deadLetterOldestAge'], async () => {
+    const { depth, oldestAtMs } = await dead();
+    m.deadLetterDepth.add(depth);
+    m.deadLetterOldestAge.add(oldestAtMs === undefined ? 0 : Math.max(0, Date.now() - oldestAtMs) / 1000);
   });
   const alive = shared(FRESH_MS, workersAlive);
   metrics.observe(['workersAlive'], async () => m.workersAlive.add(await alive()));

@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RunState } from '@mayfly/queue';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { notFound } from '../../errors.js';
 import { invocationTimeMs } from '../../ids.js';
 import type { KnownInvocation } from '../../invocations/invocation-store.js';
 import { appliedWait, readPreferences } from '../../invocations/prefer.js';
 import { mayTouch } from '../../plugins/auth.js';
+import { orUnavailable } from '../../redis.js';
 import type { Services } from '../../services.js';
 
 /** A worker answers first and writes its record beside that, so a reader may be a little early. */
@@ -16,6 +18,8 @@ export interface FoundInvocation {
   readonly known: KnownInvocation;
   /** Whether a worker has taken it; false once it has ended. */
   readonly running: boolean;
+  /** Of an async one that has begun. */
+  readonly run?: RunState;
 }
 
 /**
@@ -48,12 +52,15 @@ export async function findInvocation(
   tenant: string,
   invocationId: string,
 ): Promise<FoundInvocation> {
-  const { store, producer } = services;
+  const { store, producer, attempts } = services;
   const known = await lookUp(services, tenant, invocationId);
   if (known === undefined) throw notFound(`invocation ${invocationId}`);
   const { accepted, ended } = known;
   if (ended !== undefined || accepted === undefined) return { known, running: false };
   if ('answered' in accepted) return { known, running: true };
+  // From its first attempt on it is known where it is; before, it is in the queue, or nowhere.
+  const run = await orUnavailable(attempts.find(tenant, invocationId));
+  if (run !== undefined) return { known, running: run.state !== 'queued', run };
   const place = await producer.placeOf(tenant, invocationId);
   if (place === 'waiting' || place === 'running') return { known, running: place === 'running' };
   // The job may have ended between the two looks: its record was written before.

@@ -23,8 +23,8 @@ export function getRoute(scope: FastifyInstance, services: Services): void {
       },
     },
     async (request, reply) => {
-      const { known, running } = await waitForInvocation(services, request, reply);
-      const described = describeInvocation(known, running);
+      const { known, running, run } = await waitForInvocation(services, request, reply);
+      const described = describeInvocation(known, running, run);
       const view = described && {
         ...described,
         ...(known.accepted?.callback && {

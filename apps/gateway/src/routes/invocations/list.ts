@@ -11,6 +11,7 @@ import {
 } from '../../invocations/invocation-index.js';
 import type { KnownInvocation } from '../../invocations/invocation-store.js';
 import { mayTouch } from '../../plugins/auth.js';
+import { orUnavailable } from '../../redis.js';
 import { InvocationPage, InvocationQuery } from '../../schemas/invocation.js';
 import { problems } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
@@ -77,7 +78,7 @@ function page(
 }
 
 async function readViews(
-  { store, producer }: Services,
+  { store, producer, attempts }: Services,
   tenant: string,
   places: readonly Place[],
 ): Promise<(InvocationView | undefined)[]> {
@@ -85,13 +86,17 @@ async function readViews(
     tenant,
     places.map(({ invocationId }) => invocationId),
   );
-  const isRunning = async (one: KnownInvocation | undefined) =>
-    one?.accepted !== undefined &&
-    one.ended === undefined &&
-    (await producer.placeOf(tenant, one.accepted.invocationId)) === 'running';
+  const underWay = async (one: KnownInvocation) => {
+    if (one.ended !== undefined || one.accepted === undefined) return {};
+    const { invocationId } = one.accepted;
+    const run = await orUnavailable(attempts.find(tenant, invocationId));
+    return run ? { run } : { running: (await producer.placeOf(tenant, invocationId)) === 'running' };
+  };
   return Promise.all(
     known.map(async (one) => {
-      const view = one && describeInvocation(one, await isRunning(one));
+      if (one === undefined) return undefined;
+      const { run, running = false } = await underWay(one);
+      const view = describeInvocation(one, running, run);
       if (view === undefined) return undefined;
       const { logTail: _, ...rest } = view;
       return rest;

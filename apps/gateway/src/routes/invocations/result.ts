@@ -36,10 +36,13 @@ export function resultRoute(scope: FastifyInstance, services: Services): void {
       },
     },
     async (request, reply) => {
-      const { known, running } = await waitForInvocation(services, request, reply);
+      const { known, running, run } = await waitForInvocation(services, request, reply);
       const { ended } = known;
       if (ended === undefined)
-        return reply.code(202).header('retry-after', POLL_AFTER_S).send(describeInvocation(known, running));
+        return reply
+          .code(202)
+          .header('retry-after', POLL_AFTER_S)
+          .send(describeInvocation(known, running, run));
       await checkRetention(services, ended);
       const answer = answerOfRecord(ended, await resultBytes(services.blobs, ended), shapeOf(known.accepted));
       if (tagged(request, reply, answer.body)) return reply.code(304).send();

@@ -59,6 +59,7 @@ export async function prepareEnvelope(
     callback,
     ...storeResultOf(settings),
     given: given instanceof Promise ? await given : given,
+    retry: settings.retry,
     trace,
   };
   return { call, qualifier, settings };

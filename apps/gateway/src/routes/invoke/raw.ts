@@ -98,6 +98,7 @@ export function rawRoute(scope: FastifyInstance, services: Services): void {
             given,
             callback,
             ...storeResultOf(resolved.settings),
+            retry: resolved.settings.retry,
             trace: request.trace,
           },
           preferences,
