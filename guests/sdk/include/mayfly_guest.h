@@ -201,6 +201,14 @@ char *mayfly_env(const char *name);
 /** Struct and bytes are one block. It is gone with the call: the next one starts from memory that never held it. */
 hl_Vec *mayfly_secret(const char *name);
 
+/**
+ * Which try at this invocation the call is, from 1: an async call may be tried again, also after its worker was lost in
+ * the middle of it. 0 inside hyperlight_main, and on a host that does not say (GetAttempt).
+ */
+int32_t mayfly_attempt(void);
+/** The invocation's id, the same at each attempt: what a side effect can be keyed with. NULL as above. Free it. */
+char *mayfly_invocation_id(void);
+
 /* ---- Output ------------------------------------------------------------------------------------------------- */
 
 typedef enum hl_Level {

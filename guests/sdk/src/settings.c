@@ -1,10 +1,11 @@
-/* Environment values and secrets of the running call: host functions that the platform offers every guest. */
+/* Environment values, secrets and the attempt of the running call: host functions that the platform offers every guest. */
 #include "mayfly_guest.h"
 #include "runtime.h"
 
+/* A name of NULL: the function takes none. */
 static bool ask(const char *function, const char *name, hl_ReturnType type, mf_Reply *reply) {
   hl_Parameter parameter = {hl_ParameterType_String, {.String = name}};
-  hl_FunctionCall call = {function, &parameter, 1, type};
+  hl_FunctionCall call = {function, &parameter, name == NULL ? 0 : 1, type};
   return mf_host_call(&call, reply) && reply->type == type;
 }
 
@@ -21,4 +22,14 @@ hl_Vec *mayfly_secret(const char *name) {
   *copy = (hl_Vec){(uint8_t *)(copy + 1), bytes.len};
   memcpy(copy->data, bytes.data, bytes.len);
   return copy;
+}
+
+int32_t mayfly_attempt(void) {
+  mf_Reply reply;
+  return ask("GetAttempt", NULL, hl_ReturnType_Int, &reply) ? reply.value.Int : 0;
+}
+
+char *mayfly_invocation_id(void) {
+  mf_Reply reply;
+  return ask("GetInvocationId", NULL, hl_ReturnType_String, &reply) ? strdup(reply.value.String) : NULL;
 }

@@ -23,6 +23,14 @@ export interface AnswerBody {
   readonly expiresAtMs: number;
   readonly nextCursor?: string;
   readonly state: string;
+  readonly outcome?: string;
+  readonly nextAttemptAtMs?: number;
+  readonly redriven: readonly {
+    readonly from: string;
+    readonly invocationId: string;
+    readonly dueAtMs: number;
+  }[];
+  readonly left: number;
   readonly traceId?: string;
   readonly links: { readonly self: string; readonly result: string; readonly logs: string };
   readonly status: number;

@@ -13,7 +13,7 @@ import {
   QUEUE_PREFIX,
   SYNC_QUEUE,
 } from '@mayfly/contracts';
-import { type CallClass, Ledger } from '@mayfly/queue';
+import { Attempts, type CallClass, Ledger } from '@mayfly/queue';
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 
@@ -52,6 +52,7 @@ export class ScriptedWorker {
   readonly #ledger: Ledger;
   readonly #workers: Worker[];
   readonly #sockets = new Map<string, Socket>();
+  readonly #attempts: Attempts;
   /** Hears orders to cancel. */
   readonly #subscriber: Redis;
   /** Calls that run, by invocation id. */
@@ -72,6 +73,7 @@ export class ScriptedWorker {
         }),
     );
     for (const worker of this.#workers) worker.on('error', () => undefined);
+    this.#attempts = new Attempts(this.#redis);
     this.#subscriber = new Redis({ path: redisPath, maxRetriesPerRequest: null });
     for (const redis of [this.#redis, this.#subscriber]) redis.on('error', () => undefined);
     this.#subscriber.on('message', (_channel, message) => void this.#obey(message));
@@ -115,7 +117,11 @@ export class ScriptedWorker {
   }
 
   async #run(item: InvocationItem, job: InvocationJob, kind: CallClass): Promise<void> {
-    this.#held.set(item.invocationId, { item, job, kind });
+    const { invocationId } = item;
+    const { tenant, version } = job.function;
+    this.#held.set(invocationId, { item, job, kind });
+    if (kind === 'async')
+      await this.#attempts.begin({ ...{ tenant, invocationId, version }, workerId: 'scripted' });
     const end = await this.script(item, job);
     if (end === 'silence' || !this.#held.delete(item.invocationId)) return;
     await this.#end({ item, job, kind }, end);

@@ -11,6 +11,11 @@ import type { GrantedSecrets } from './granted-secrets.js';
 export function hostFunctions(secrets: Pick<GrantedSecrets, 'read'>): HostFunctionTable {
   return new Map<string, HostFunctionEntry>([
     [
+      'GetInvocationId',
+      { signature: { params: [], returns: 'string' }, handler: (ctx) => callOf(ctx).invocationId },
+    ],
+    ['GetAttempt', { signature: { params: [], returns: 'int' }, handler: (ctx) => callOf(ctx).attempt }],
+    [
       'GetEnv',
       {
         signature: { params: ['string'], returns: 'string' },
