@@ -76,7 +76,8 @@ describe('dead letters', () => {
     expect(answer.status).toBe(202);
     const { redriven, left } = await answer.json();
     expect(redriven.map(({ from }: { from: string }) => from)).toEqual(ids);
-    expect(redriven[1].dueAtMs - redriven[0].dueAtMs).toBe(1_000_000);
+    const [first, second] = redriven;
+    expect((second?.dueAtMs ?? 0) - (first?.dueAtMs ?? 0)).toBe(1_000_000);
     expect(left).toBe(0);
     expect((await letters(gateway)).items).toEqual([]);
     const views = await Promise.all(
@@ -89,9 +90,7 @@ describe('dead letters', () => {
     await new Gate(redis).pump(8);
     await gateway.startWorker();
     await expect
-      .poll(
-        async () => (await (await gateway.fetch(`/v1/invocations/${views[0].invocationId}`)).json()).state,
-      )
+      .poll(async () => (await (await gateway.fetch(`/v1/invocations/${first?.invocationId}`)).json()).state)
       .toBe('succeeded');
     expect((await (await gateway.fetch(`/v1/invocations/${ids[0]}`)).json()).state).toBe('dead_lettered');
   });
