@@ -1,5 +1,4 @@
 export * from './alias.js';
-export * from './attempt.js';
 export * from './cancel.js';
 export * from './data-folders.js';
 export * from './errors.js';

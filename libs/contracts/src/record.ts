@@ -1,4 +1,3 @@
-import type { Attempt } from './attempt.js';
 import type { Outcome } from './outcomes.js';
 import type { JsonValue, ReturnType } from './values.js';
 
@@ -54,6 +53,21 @@ export type ResultRef =
       readonly sha256: string;
       readonly lengthBytes: number;
     };
+
+/** One try at an async invocation. */
+export interface Attempt {
+  /** From 1. */
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly version: number;
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+  readonly outcome: Outcome;
+  /** Why it did not succeed. */
+  readonly detail?: string;
+  /** Absent: nobody is left to tell. */
+  readonly timings?: Timings;
+}
 
 /** What a worker writes once an invocation has ended, and what answers the waiting gateway. */
 export interface InvocationRecord {

@@ -1,6 +1,5 @@
 import {
   type AcceptedRecord,
-  channels,
   type InvocationRecord,
   keys,
   LIMITS,
@@ -123,9 +122,6 @@ export class InvocationStore {
   async writeCanceled(accepted: AcceptedRecord, kind: CallClass): Promise<InvocationRecord> {
     const record = unrunRecord(accepted, 'canceled', 'The call was canceled before it began');
     const stands = await orUnavailable(this.#ledger.settleOrFind({ class: kind, record }));
-    const { tenant, invocationId } = accepted;
-    // Whoever waits for the end and is not told finds it by looking.
-    this.#redis.publish(channels.ended(tenant, invocationId), '').catch(() => undefined);
     return isInvocationRecord(stands) ? stands : record;
   }
 
