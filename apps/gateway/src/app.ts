@@ -82,8 +82,6 @@ import { TenantDirectory } from './tenants/tenant-directory.js';
 import { DEFAULT_POLICY } from './tenants/tenant-policies.js';
 
 const CLOSE_IDLE_MS = 50;
-/** How often attempts that are due are looked for. */
-const PUMP_MS = 250;
 /** What a request that is no call, such as an upload, gets to end in once the calls have ended. */
 const CLOSE_GRACE_MS = 5_000;
 
@@ -225,10 +223,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ...{ callbacks, webhookSecrets },
     redis: redis.commands,
   };
-  // Attempts that are due go to the workers; every gateway looks, and each look is one script.
-  const pump = setInterval(() => gate.pump().catch(() => undefined), PUMP_MS);
   const closeParts = async () => {
-    clearInterval(pump);
     await deliverer.stop();
     directory.stop();
     memory.stop();

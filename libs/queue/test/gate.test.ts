@@ -1,6 +1,7 @@
 import { DEFAULT_QUOTAS, keys, QUEUE_PREFIX } from '@mayfly/contracts';
 import { Queue } from 'bullmq';
 import { expect, test } from 'vitest';
+import { Attempts } from '../src/index.js';
 import { ASYNC_JOB_OPTIONS, SYNC_JOB_OPTIONS } from '../src/job-options.js';
 import { endOf, GateOnRedis } from './helpers.js';
 
@@ -268,16 +269,22 @@ test('a place is given back once', async () => {
 });
 
 test('an attempt that is to be tried again waits for its time outside of BullMQ, once', async () => {
-  const { admit, gate, ledger, redis, released, run } = await bound();
+  const { admit, gate, redis, released, run } = await bound();
+  const attempts = new Attempts(redis);
   await admit('a', 1);
   await redis.rpop('mf:q:{async-0}:wait');
+  const call = { tenant: 'acme', invocationId: 'a-1' };
+  await attempts.begin({ ...call, workerId: 'w1', version: 1 });
   const attempt = {
-    ...{ tenant: 'acme', function: 'greet', invocationId: 'a-1', jobId: 'a-1-2', delayMs: 3_600_000 },
+    ...{ ...call, function: 'greet', delayMs: 3_600_000, faults: 0, leaseMs: 60_000 },
+    ended: {
+      ...{ attempt: 1, workerId: 'w1', version: 1, startedAtMs: 0, finishedAtMs: 1 },
+      outcome: 'timeout' as const,
+    },
     head: '{"v":1,"function":{"tenant":"acme","name":"greet"},"items":[',
-    ...{ tail: ']}', item: '{"invocationId":"a-1","attempt":2}', leaseMs: 60_000 },
+    ...{ tail: ']}', item: '{"invocationId":"a-1","attempt":2}' },
   };
-  await ledger.tryLater(attempt);
-  await ledger.tryLater(attempt);
+  expect([await attempts.putOff(attempt), await attempts.putOff(attempt)]).toEqual([true, false]);
   expect(await gate.inUse('acme')).toMatchObject({ running: 0, queued: 0 });
   expect(await gate.holds('acme', 'a-1')).toBe(true);
   const { nextDueMs = 0 } = await gate.pump();
