@@ -8,6 +8,7 @@ import { cellOverhead, cellSpawn, parkedCell } from './rows/cells.js';
 import { e2e } from './rows/e2e.js';
 import { guestCallJs, guestCallJsGuestSpans, guestCallJsTraced, hostCallJs } from './rows/javascript.js';
 import { nativeRows } from './rows/native.js';
+import { queueRows } from './rows/queue.js';
 
 const BENCHMARKS: readonly Benchmark[] = [
   nativeRows,
@@ -18,6 +19,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   cellOverhead,
   cellSpawn,
   parkedCell,
+  queueRows,
   e2e,
 ];
 

@@ -36,6 +36,8 @@ export const AIMS: Readonly<Record<string, { readonly atMost?: number; readonly 
   kill: { atMost: 2 },
   'host-call-js': { atMost: 3 },
   'cell-overhead': { atMost: 1.05 },
+  'flood-total': { atMost: 1.2 },
+  weights: { atLeast: 2.7, atMost: 3.3 },
   'e2e-latency': { atMost: 0.65 },
   'e2e-throughput': { atLeast: 2.3 },
 };
