@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -49,6 +49,23 @@ describe.skipIf(!kvmWorks)('npm start (needs /dev/kvm)', () => {
     expect(pids).toHaveLength(3);
     for (const pid of pids) expect(existsSync(`/proc/${pid}`)).toBe(false);
   }, 120_000);
+
+  it('prints the operator’s key on the first start, to the console alone, and never again', async () => {
+    const dataDir = await newDataDir();
+    const first = await command('start.mjs', ['--exit'], { dataDir });
+    expect((await first.exited)[0], first.output()).toBe(0);
+    const keys = first.output().match(/mfo_[0-9a-f]{12}_[0-9a-f]{48}/g) ?? [];
+    expect(keys).toHaveLength(1);
+    const logs = path.join(dataDir, 'logs');
+    const texts = await Promise.all(
+      (await readdir(logs)).map((file) => readFile(path.join(logs, file), 'utf8')),
+    );
+    expect(texts.join('').length).toBeGreaterThan(0);
+    expect(texts.join('')).not.toContain(keys[0]?.slice(-48));
+    const second = await command('start.mjs', ['--exit'], { dataDir });
+    expect((await second.exited)[0], second.output()).toBe(0);
+    expect(second.output()).not.toContain('mfo_');
+  }, 240_000);
 
   it('stays up until Ctrl-C, then drains', async () => {
     const start = await command('start.mjs', []);

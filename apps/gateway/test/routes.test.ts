@@ -148,12 +148,13 @@ async function stage(): Promise<Stage> {
 interface Shown {
   readonly authorization?: string;
   readonly 'mayfly-tenant'?: string;
+  readonly 'if-match'?: string;
 }
 
 const bearer = (key: string): Shown => ({ authorization: `Bearer ${key}` });
 
 /** Asks for one route; parameters in its path get their values. */
-function ask({ gateway, values }: Stage, route: string, shown: Shown): Promise<Answer> {
+function ask({ gateway, values }: Stage, route: string, shown: Shown, query = ''): Promise<Answer> {
   const [method = '', url = ''] = route.split(' ');
   const path = url.replaceAll(
     /:(\w+)/g,
@@ -161,7 +162,7 @@ function ask({ gateway, values }: Stage, route: string, shown: Shown): Promise<A
   );
   const { body } = ROWS[route] ?? {};
   const isText = typeof body === 'string';
-  return fetch(`${gateway.url}${path}`, {
+  return fetch(`${gateway.url}${path}${method === 'DELETE' ? query : ''}`, {
     method,
     headers: {
       ...(body !== undefined && { 'content-type': isText ? 'text/plain' : 'application/json' }),
@@ -305,6 +306,57 @@ describe('every route', () => {
     const { items } = await (await ask(at, 'GET /v1/tenants/:tenant/keys', ours)).json();
     expect(items.map(({ id }) => id)).toContain(at.values['key']);
   });
+});
+
+/** Calls are on record by themselves. */
+const CALLS = ['POST /invoke', 'POST /invoke/:target', 'POST /v1/functions/:name/invoke-batch'];
+const isChange = (route: string) =>
+  !route.startsWith('GET') && !CALLS.includes(route) && !route.endsWith('/cancel');
+
+describe('the audit log', () => {
+  const changes = guarded.map(([route]) => route).filter(isChange);
+  /** No workers are there, so that an order to one finds none; an upload has a body of its own. */
+  const [away, upload] = [
+    (route: string) => route.includes('/v1/hosts/') || route.endsWith('/warm'),
+    'POST /v1/functions/:name/versions',
+  ];
+
+  it.each(changes.filter((route) => !away(route)))(
+    'holds what %s changed, who did, and from where',
+    async (route) => {
+      const at = await stage();
+      const { gateway } = at;
+      const { audit, keyAdmin } = gateway.services;
+      const isOperators = ROWS[route]?.scope === 'operator';
+      const { key, text } = await keyAdmin.create('test', '', { scopes: [] });
+      const before = (await audit.verify()).entries;
+      const changed = {
+        ...at,
+        values: { ...at.values, ...(route.includes('operator-keys') && { key: key.id }) },
+      };
+      // The key in the path stands beside another that does not expire.
+      if (isOperators) await keyAdmin.create('test', '', { scopes: [] });
+      const answer =
+        route === upload
+          ? await gateway.upload('another', ECHO_MANIFEST)
+          : await ask(
+              changed,
+              route,
+              { ...bearer(isOperators ? text : TENANT_KEY), 'if-match': '*' },
+              '?force=true',
+            );
+      expect([200, 201, 202, 204]).toContain(answer.status);
+      const { items } = await audit.page(undefined, 200);
+      const entries = items.slice(before).filter(({ actor }) => actor.kind !== 'platform');
+      expect(entries.length).toBeGreaterThan(0);
+      for (const entry of entries)
+        expect(entry).toMatchObject({
+          actor: isOperators ? { kind: 'operator', keyId: key.id } : { kind: 'tenant', keyId: 'bootstrap' },
+          from: '127.0.0.1',
+        });
+      expect((await audit.verify()).broken).toBeUndefined();
+    },
+  );
 });
 
 describe('a route that names no scope', () => {

@@ -68,6 +68,12 @@ export class WebhookSecrets {
     return { secret: `whsec_${bytes.toString('base64')}`, info };
   }
 
+  /** Nothing is signed for the tenant any more; harmless when there is none. */
+  async remove(tenant: string): Promise<void> {
+    await orUnavailable(this.#redis.del(keys.webhookSecret(tenant)));
+    this.#known.delete(tenant);
+  }
+
   async find(tenant: string): Promise<WebhookSecretInfo | undefined> {
     const fields = await this.#read(tenant);
     if (fields['sealed'] === undefined) return undefined;

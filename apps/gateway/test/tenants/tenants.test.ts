@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { DEFAULT_QUOTAS, keys, LIMITS } from '@mayfly/contracts';
+import { SecretKeys } from '@mayfly/secrets';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Answer } from '../support/answer-body.js';
@@ -65,6 +67,19 @@ describe('tenants', () => {
     expect((await remove('?force=true')).status).toBe(204);
     expect(await gateway.services.registry.listNames('default')).toEqual([]);
     expect((await gateway.fetch('/v1/functions')).status).toBe(401);
+  });
+
+  it('take their secrets with them', async () => {
+    const gateway = await startGateway({ secretKeys: new SecretKeys([randomBytes(32)]) });
+    const headers = { 'content-type': 'application/json' };
+    const put = { method: 'PUT', body: '{"value":"hunter2"}', headers };
+    expect((await gateway.fetch('/v1/secrets/db', put)).status).toBe(201);
+    expect((await gateway.fetch('/v1/webhook-secret', { ...put, method: 'POST', body: '{}' })).status).toBe(
+      201,
+    );
+    expect((await gateway.operator('/v1/tenants/default', { method: 'DELETE' })).status).toBe(204);
+    expect(await gateway.services.secrets.list('default')).toEqual([]);
+    expect(await gateway.services.webhookSecrets.find('default')).toBeUndefined();
   });
 
   it('are paused and go on', async () => {

@@ -117,6 +117,7 @@ export function tenantRoutes(scope: FastifyInstance, services: Services): void {
         await tenantAdmin.remove(request, tenant);
       }
       await removeFunctions(services, request, tenant);
+      await removeSecrets(services, request, tenant);
       return reply.code(204).send();
     },
   );
@@ -142,4 +143,17 @@ async function removeFunctions(
     cache.forget(tenant, name);
     await audit.record(request, { action: 'function.delete', tenant, target: name });
   }
+}
+
+/** Whoever gets the name later shall not have them. */
+async function removeSecrets(
+  { secrets, webhookSecrets, audit }: Services,
+  request: FastifyRequest,
+  tenant: string,
+): Promise<void> {
+  for (const { name } of await secrets.list(tenant)) {
+    await secrets.remove(tenant, name);
+    await audit.record(request, { action: 'secret.delete', tenant, target: name });
+  }
+  await webhookSecrets.remove(tenant);
 }
