@@ -69,7 +69,7 @@ it('no key and no secret is in a log, a span, a metric, an answer, the audit log
   const places = {
     answers: answers.join('\n'),
     log: JSON.stringify(gateway.log),
-    spans: JSON.stringify(spans),
+    spans: JSON.stringify(spans, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
     metrics: prometheusText(await metrics.collect(), {}),
     redis: await dump(redis),
   };
