@@ -214,6 +214,23 @@ describe('Idempotency-Key', () => {
     expect(ran).toHaveLength(2);
   });
 
+  it('is taken over from a call that was accepted and never came into the queue', async () => {
+    const gateway = await gatewayWithEcho();
+    const headers = { ...KEY, prefer: 'respond-async, wait=20' };
+    const first = await gateway.invoke(CALL, headers);
+    const id = first.headers.get('invocation-id') ?? '';
+    const lost = `inv_${'1'.repeat(32)}`;
+    const [[key, claim] = ['', undefined]] = await claims();
+    const accepted = JSON.parse((await client.get(keys.accepted('default', id))) ?? '');
+    await client.set(keys.accepted('default', lost), JSON.stringify({ ...accepted, invocationId: lost }));
+    await client.set(key, JSON.stringify({ ...claim, id: lost }), 'PX', 60_000);
+    const again = await gateway.invoke(CALL, headers);
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, null]);
+    const shown = await (await gateway.fetch(`/v1/invocations/${lost}`)).json();
+    expect(shown.state).toBe('failed');
+    expect(ran).toHaveLength(2);
+  });
+
   it('is forgotten within a day, and costs Redis one key', async () => {
     const gateway = await gatewayWithEcho();
     await gateway.invoke(CALL, KEY);

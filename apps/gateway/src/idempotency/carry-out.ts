@@ -2,7 +2,7 @@ import { type InvocationRecord, isMayflyError } from '@mayfly/contracts';
 import { gatewayError } from '../errors.js';
 import { newInvocationId } from '../ids.js';
 import type { EndWatch } from '../invocations/end-watch.js';
-import type { InvocationStore, KnownInvocation } from '../invocations/invocation-store.js';
+import type { KnownInvocation } from '../invocations/invocation-store.js';
 import type { Claim, Claims } from './claims.js';
 import type { OnceRequest } from './idempotency-key.js';
 import { keyReused } from './key-reused.js';
@@ -20,7 +20,8 @@ const RETRY_AFTER_S = 1;
 
 export interface OnceDeps {
   readonly claims: Claims;
-  readonly store: Pick<InvocationStore, 'find'>;
+  /** What is known of an invocation; one that was lost on its way to the queue has ended. */
+  readonly find: (tenant: string, invocationId: string) => Promise<KnownInvocation | undefined>;
   readonly ends: Pick<EndWatch, 'wait'>;
 }
 
@@ -58,7 +59,7 @@ export type OnceEnd<T> =
  * @throws MAYFLY_ERR_GATEWAY_IDEMPOTENCY_KEY_REUSED, …_IDEMPOTENT_RUNNING, and what the task throws
  */
 export async function carryOutOnce<T>(deps: OnceDeps, task: OnceTask<T>): Promise<OnceEnd<T>> {
-  const { claims, store, ends } = deps;
+  const { claims, find, ends } = deps;
   const { tenant, once, signal } = task;
   let { waitMs } = task;
   let waited = false;
@@ -70,7 +71,7 @@ export async function carryOutOnce<T>(deps: OnceDeps, task: OnceTask<T>): Promis
       return { kind: 'ran', value: await runClaimed(claims, task, claim, startedAt) };
     if (standing.fingerprint !== once.fingerprint) throw keyReused();
     const invocationId = standing.id;
-    const known = await store.find(tenant, invocationId);
+    const known = await find(tenant, invocationId);
     if (isOver(standing, known)) {
       if (await claims.replace(once, standing, claim))
         return { kind: 'ran', value: await runClaimed(claims, task, claim, startedAt) };

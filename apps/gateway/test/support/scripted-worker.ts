@@ -148,6 +148,8 @@ export class ScriptedWorker {
     const known = this.#sockets.get(path);
     if (known !== undefined && !known.destroyed) return known;
     const socket = createConnection(path);
+    // A gateway that a test has ended takes no answers.
+    socket.on('error', () => undefined);
     this.#sockets.set(path, socket);
     await once(socket, 'connect');
     return socket;

@@ -13,6 +13,7 @@ import { formatSchemaErrors } from '../../plugins/schema-errors.js';
 import { type Answer, isHostFault, problemOfError } from '../../problem.js';
 import { type BatchItem, BatchItemSchema } from '../../schemas/batch.js';
 import type { Services } from '../../services.js';
+import { findClaimed } from '../invocations/find.js';
 import { prepareEnvelope } from '../invoke/prepare-envelope.js';
 import { longestRunMs } from '../invoke/respond-once.js';
 
@@ -118,10 +119,14 @@ export class BatchCaller {
 
   #once<T>(call: Call, once: OnceRequest, isAsync: boolean, run: (invocationId: string) => Promise<T>) {
     const { tenant, signal } = this.#batch.request;
-    const { store, ends } = this.#services;
+    const services = this.#services;
+    const { ends } = services;
     const runMs = longestRunMs(call.timeoutMs);
     return carryOutOnce(
-      { claims: this.#claims, store, ends },
+      {
+        ...{ claims: this.#claims, ends },
+        find: (ofTenant, invocationId) => findClaimed(services, ofTenant, invocationId),
+      },
       { tenant, once, signal, isAsync, runMs, waitMs: JOIN_MS, run },
     );
   }

@@ -74,6 +74,21 @@ export async function findInvocation(
   return { known: { accepted, ...(terminal && { ended: terminal }) }, running: false };
 }
 
+/**
+ * What became of an invocation that an `Idempotency-Key` names. Its gateway may have died after it wrote what it accepted
+ * and before the call was in the queue: such a call has ended, too.
+ */
+export async function findClaimed(
+  services: Services,
+  tenant: string,
+  invocationId: string,
+): Promise<KnownInvocation | undefined> {
+  const known = await services.store.find(tenant, invocationId);
+  const { accepted, ended } = known ?? {};
+  if (accepted === undefined || ended !== undefined || 'answered' in accepted) return known;
+  return (await findInvocation(services, tenant, invocationId)).known;
+}
+
 /** What a key may not touch is not there for it. @throws MAYFLY_ERR_GATEWAY_NOT_FOUND */
 export function checkTouch(request: FastifyRequest, { accepted, ended }: KnownInvocation): void {
   const { function: name, invocationId } = ended ?? accepted ?? {};

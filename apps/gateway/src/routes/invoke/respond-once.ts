@@ -8,6 +8,7 @@ import { shapeOf } from '../../invocations/call.js';
 import { appliedWait } from '../../invocations/prefer.js';
 import { resultBytes } from '../../invocations/result-bytes.js';
 import { sendAnswer } from '../../plugins/error-handler.js';
+import { findClaimed } from '../invocations/find.js';
 import { answerCall, answerTaken, type Exchange, type Order } from './answer-call.js';
 
 interface OnceOrder extends Order {
@@ -17,11 +18,15 @@ interface OnceOrder extends Order {
 /** Runs a call for the first request of its `Idempotency-Key`; the others are answered with what became of that one. */
 export async function respondOnce(exchange: Exchange, order: OnceOrder): Promise<FastifyReply> {
   const { tenant, signal } = exchange.request;
-  const { store, ends, redis, blobs } = exchange.services;
+  const { services } = exchange;
+  const { ends, redis, blobs } = services;
   const { call, preferences, once } = order;
   const { respondAsync, waitMs = 0 } = preferences;
   const end = await carryOutOnce(
-    { claims: new Claims(redis), store, ends },
+    {
+      ...{ claims: new Claims(redis), ends },
+      find: (ofTenant, invocationId) => findClaimed(services, ofTenant, invocationId),
+    },
     {
       ...{ tenant, once, signal, isAsync: respondAsync, runMs: longestRunMs(call.timeoutMs) },
       waitMs: respondAsync ? 0 : waitMs,
