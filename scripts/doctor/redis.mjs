@@ -1,20 +1,29 @@
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { root, which } from '../lib/exec.mjs';
 
-/** Settings of an external Redis that a queue must have, and what happens without. */
-const WANTED = {
-  'maxmemory-policy': {
-    value: 'noeviction',
+/** What INFO, which gateways may ask too, says of a Redis that a queue can live with, and what happens without. */
+const WANTED = [
+  {
+    field: 'maxmemory_policy',
+    isRight: (value) => value === 'noeviction',
     level: 'missing',
     advice: 'Redis would drop jobs and records: CONFIG SET maxmemory-policy noeviction',
   },
-  appendonly: {
-    value: 'yes',
+  {
+    field: 'aof_enabled',
+    isRight: (value) => value === '1',
     level: 'warn',
     advice: 'Accepted invocations are lost with the process: CONFIG SET appendonly yes',
   },
-};
+  {
+    field: 'maxmemory',
+    isRight: (value) => Number(value) > 0,
+    level: 'warn',
+    advice: 'No load is shed before the host is out of memory: CONFIG SET maxmemory 1gb',
+  },
+];
 
 export async function redisFindings() {
   const url = process.env.MAYFLY_REDIS_URL;
@@ -36,28 +45,36 @@ export async function redisFindings() {
       },
     ];
   }
-  const client = path.join(root, 'apps/gateway/dist/redis.js');
-  if (!existsSync(client))
+  const manifest = path.join(root, 'apps/gateway/package.json');
+  const addresses = path.join(root, 'libs/contracts/dist/redis-url.js');
+  if (!existsSync(addresses))
     return [
       {
         level: 'note',
         what: 'MAYFLY_REDIS_URL is not checked before the first npm start has installed a client',
       },
     ];
-  const { connectRedis } = await import(client);
-  const redis = connectRedis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null });
+  const { parseRedisUrl } = await import(addresses);
+  const address = parseRedisUrl(url);
+  if (address === undefined)
+    return [{ level: 'missing', what: 'MAYFLY_REDIS_URL is not the URL of a Redis', advice: 'Correct it.' }];
+  const { Redis } = createRequire(manifest)('ioredis');
+  const redis = new Redis({
+    ...address,
+    ...{ lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null },
+  });
+  redis.on('error', () => undefined);
   try {
     await redis.connect();
-    const findings = [{ level: 'ok', what: `Redis at MAYFLY_REDIS_URL answers` }];
-    for (const [name, { value, level, advice }] of Object.entries(WANTED)) {
-      const actual = (await redis.config('GET', name))[1];
-      findings.push(
-        actual === value
-          ? { level: 'ok', what: `${name} ${actual}` }
-          : { level, what: `${name} is ${actual}, not ${value}`, advice },
-      );
+    const info = await redis.info();
+    const findings = [{ level: 'ok', what: 'Redis at MAYFLY_REDIS_URL answers' }];
+    for (const { field, isRight, level, advice } of WANTED) {
+      const value = new RegExp(`^${field}:(.*?)\r?$`, 'm').exec(info)?.[1] ?? 'unknown';
+      findings.push({ level: isRight(value) ? 'ok' : level, what: `${field} ${value}`, advice });
     }
-    return findings;
+    return findings.map(({ level, what, advice }) =>
+      level === 'ok' ? { level, what } : { level, what, advice },
+    );
   } catch (error) {
     return [
       {

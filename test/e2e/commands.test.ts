@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { freePort, kvmWorks, root } from '../helpers/mayfly.js';
+import { startRedis } from '../helpers/redis.js';
 
 async function newDataDir(): Promise<string> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'mf-cmd-'));
@@ -18,11 +19,11 @@ async function newDataDir(): Promise<string> {
 async function command(
   script: string,
   args: readonly string[],
-  place: { dataDir?: string; port?: number } = {},
+  place: { dataDir?: string; port?: number; redisUrl?: string } = {},
 ) {
-  const { dataDir = await newDataDir(), port = await freePort() } = place;
+  const { dataDir = await newDataDir(), port = await freePort(), redisUrl = '' } = place;
   const child = spawn(process.execPath, [path.join(root, 'scripts', script), ...args], {
-    env: { ...process.env, MAYFLY_DATA_DIR: dataDir, MAYFLY_PORT: `${port}`, MAYFLY_REDIS_URL: '' },
+    env: { ...process.env, MAYFLY_DATA_DIR: dataDir, MAYFLY_PORT: `${port}`, MAYFLY_REDIS_URL: redisUrl },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -124,6 +125,16 @@ describe('npm start beside what runs already', () => {
 });
 
 describe('npm run doctor', () => {
+  it('asks the Redis that it is given, as a gateway may, for what a queue needs', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const doctor = await command('doctor.mjs', [], { redisUrl: redis.urls.gateway });
+    await doctor.exited;
+    expect(doctor.output()).toMatch(/ok\s+maxmemory_policy noeviction/);
+    expect(doctor.output()).toMatch(/warning\s+aof_enabled 0/);
+    expect(doctor.output()).toMatch(/warning\s+maxmemory 0/);
+  });
+
   it('names what it found and how much is missing', async () => {
     const doctor = await command('doctor.mjs', []);
     const [code] = await doctor.exited;
