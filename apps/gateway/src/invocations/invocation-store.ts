@@ -81,12 +81,10 @@ export class InvocationStore {
     return deleted > 0;
   }
 
-  /** Of a call that outlives its connection: it is listed from now on. */
+  /** Of a call that outlives its connection. Its admission lists it. */
   async writeAccepted(tenant: string, record: AcceptedRecord): Promise<void> {
-    const { invocationId, acceptedAtMs } = record;
-    const listed = this.#redis.zadd(keys.index(tenant), acceptedAtMs, invocationId);
-    const owed = record.callback && orUnavailable(this.#callbacks.expect(tenant, invocationId));
-    await Promise.all([this.#write(tenant, record), orUnavailable(listed), owed]);
+    const owed = record.callback && orUnavailable(this.#callbacks.expect(tenant, record.invocationId));
+    await Promise.all([this.#write(tenant, record), owed]);
   }
 
   /** How the answer of a call that was waited for looks. */

@@ -46,7 +46,7 @@ export const BatchSchema = Type.Object({
   refused: Type.Integer({ description: 'Calls that were not accepted' }),
   pending: Type.Integer({ description: 'Calls that have not ended' }),
   counts: Type.Record(Type.String(), Type.Integer(), {
-    description: `Ended calls by state: ${INVOCATION_STATES.slice(2).join(', ')}`,
+    description: `Ended calls by state: ${INVOCATION_STATES.slice(3).join(', ')}`,
   }),
   done: Type.Boolean(),
   invocationIds: Type.Array(Type.String()),
