@@ -77,14 +77,15 @@ export class Delivery {
 
   /**
    * Tells a gateway that a call is lost. Whether that is its end the gateway decides: the worker that is gone may have
-   * answered before it went, without its record. Where nobody can be told, nobody was answered later: it is kept here.
+   * answered before it went, without its record. A gateway that cannot be told ends the call at its time limit; one that
+   * is gone, too, took with it what its caller was told, and nothing is put on record that could deny that.
    */
   tellLost(settlement: Settlement, reply: ReplyAddress | undefined): Promise<void> {
     const { record, body, replyToken } = settlement;
+    // Through Redis answers come after their records, so none can have been given without one.
     if (replyToken === undefined || reply?.socketPath === undefined) return this.deliver(settlement, reply);
-    const json = JSON.stringify(record);
-    const keep = () => void this.#keep(settlement, json, { isGathered: false }).catch(() => undefined);
-    this.#deps.router.send(reply.socketPath, encodeReplyFrame(replyToken, json, body), 'at-once', keep);
+    const frame = encodeReplyFrame(replyToken, JSON.stringify(record), body);
+    this.#deps.router.send(reply.socketPath, frame, 'at-once', () => undefined);
     return Promise.resolve();
   }
 
