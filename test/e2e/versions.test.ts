@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { keys, parseRedisUrl } from '@mayfly/contracts';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kvmWorks, type Mayfly, root, startMayfly } from '../helpers/mayfly.js';
 
@@ -92,4 +94,42 @@ describe.skipIf(!kvmWorks)('versions of a function (needs /dev/kvm)', () => {
     for (const answer of await Promise.all(Array.from({ length: 20 }, call)))
       expect([answer.status, answer.headers.get('function-version')]).toEqual([200, '1']);
   }, 60_000);
+});
+
+describe.skipIf(!kvmWorks)('a version that its hosts die of (needs /dev/kvm)', () => {
+  it('is run by no worker after the second death, and one that ran beside it goes on', async () => {
+    const mayfly = await startMayfly({ env: { MAYFLY_WORKER_ID: 'w0' } });
+    const redis = new Redis({ ...parseRedisUrl(mayfly.redis.urls.worker), maxRetriesPerRequest: null });
+    try {
+      for (const name of ['spin', 'beside']) await mayfly.upload('spin', { name });
+      const spin = { entrypoint: 'Spin', args: [], timeoutMs: 20_000 };
+      const routable = async (name: string) => {
+        const answer = await mayfly.request(`/v1/functions/${name}/conditions`);
+        const { conditions } = (await answer.json()) as { conditions: { type: string; reason: string }[] };
+        return conditions.find(({ type }) => type === 'Routable')?.reason;
+      };
+      const lost: Promise<Response>[] = [];
+      for (const [i, names] of [['spin', 'beside'], ['spin']].entries()) {
+        for (const name of names) {
+          await expect.poll(() => routable(name)).toBe('SnapshotReady');
+          lost.push(mayfly.invoke({ ...spin, function: name }));
+        }
+        const flights = async () => (await redis.hkeys(keys.flights(`w${i}`))).sort();
+        await expect
+          .poll(flights, { timeout: 20_000 })
+          .toEqual(names.map((name) => `default ${name} 1`).sort());
+        await mayfly.workers.at(-1)?.end('SIGKILL');
+        await mayfly.startWorker({ MAYFLY_WORKER_ID: `w${i + 1}` });
+      }
+      await expect.poll(() => routable('spin'), { timeout: 60_000, interval: 250 }).toBe('Quarantined');
+      const refused = await mayfly.invoke({ ...spin, function: 'spin' });
+      const { code } = (await refused.json()) as { code: string };
+      expect([refused.status, code]).toEqual([409, 'quarantined']);
+      expect((await mayfly.invoke({ ...spin, function: 'beside', timeoutMs: 50 })).status).toBe(504);
+      for (const answer of await Promise.all(lost)) expect(answer.status).toBe(503);
+    } finally {
+      redis.disconnect();
+      await mayfly.stop();
+    }
+  }, 180_000);
 });

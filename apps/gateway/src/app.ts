@@ -36,6 +36,7 @@ import { formatSchemaErrors } from './plugins/schema-errors.js';
 import { connectRedis } from './redis.js';
 import { FunctionCache } from './registry/function-cache.js';
 import { FunctionRegistry } from './registry/function-registry.js';
+import { Quarantines } from './registry/quarantines.js';
 import { ReadinessListener } from './registry/readiness-listener.js';
 import { RollbackWatch } from './registry/rollback-watch.js';
 import { auditRoutes } from './routes/audit/audit.js';
@@ -63,6 +64,7 @@ import { hostsRoutes } from './routes/platform/hosts.js';
 import { limitsRoute } from './routes/platform/limits.js';
 import { quotaRoute } from './routes/platform/quota.js';
 import { usageRoute } from './routes/platform/usage.js';
+import { quarantineRoutes } from './routes/quarantine/quarantine.js';
 import { secretRoutes } from './routes/secrets/secrets.js';
 import { webhookSecretRoutes } from './routes/secrets/webhook-secret.js';
 import { keyRoutes } from './routes/tenants/keys.js';
@@ -202,8 +204,12 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     ...{ redis: redis.commands, cache, registry, audit },
     onError: (error) => logger.warn({ err: error }, 'aliases are not watched'),
   });
+  const quarantines = new Quarantines({
+    ...{ redis: redis.commands, audit },
+    onError: (error) => logger.warn({ err: error }, 'quarantined versions are not known'),
+  });
   const resolver = new VersionResolver({
-    ...{ cache, readiness, placement, hosts, rollbacks },
+    ...{ cache, readiness, placement, hosts, rollbacks, quarantines },
     waitMs: queueWaitMs,
     isDraining: () => invoker.draining,
   });
@@ -217,7 +223,17 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     memory,
     ...{ canceler, attempts, deadLetters },
     gate,
-    ...{ policies: directory, directory, audit, resolver, readiness, rollbacks, secrets, secretGrants },
+    ...{
+      policies: directory,
+      directory,
+      audit,
+      resolver,
+      readiness,
+      rollbacks,
+      quarantines,
+      secrets,
+      secretGrants,
+    },
     tenantAdmin: new TenantAdmin(directory, audit),
     keyAdmin: new KeyAdmin(directory, audit),
     ...{ callbacks, webhookSecrets },
@@ -229,6 +245,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     memory.stop();
     rollbacks.stop();
     pump.stop();
+    quarantines.stop();
     await replies.close();
     await producer.close();
     await redis.close();
@@ -249,6 +266,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
     await readiness.listen(redis.subscriber);
     deliverer.start();
     rollbacks.start();
+    await quarantines.start();
     const routes: RouteRule[] = [];
     const app = await buildRoutes(services, telemetry, routes);
 
@@ -321,6 +339,7 @@ async function buildRoutes(
     aliasRoutes(scope, services);
     conditionsRoute(scope, services);
     warmRoute(scope, services);
+    quarantineRoutes(scope, services);
     getRoute(scope, services);
     resultRoute(scope, services);
     logsRoute(scope, services);

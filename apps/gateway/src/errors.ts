@@ -60,6 +60,12 @@ const GATEWAY_ERRORS = {
     problem: 'alias-in-use',
     title: 'An alias sends calls to it',
   },
+  MAYFLY_ERR_GATEWAY_QUARANTINED: {
+    ...caller,
+    status: 409,
+    problem: 'quarantined',
+    title: 'Hosts died of this version, so that no worker runs it',
+  },
   MAYFLY_ERR_GATEWAY_NOT_ROUTABLE: {
     ...caller,
     retryable: true,

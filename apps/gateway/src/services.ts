@@ -16,6 +16,7 @@ import type { Invoker } from './invocations/invoker.js';
 import type { VersionResolver } from './invocations/version-resolver.js';
 import type { FunctionCache } from './registry/function-cache.js';
 import type { FunctionRegistry } from './registry/function-registry.js';
+import type { Quarantines } from './registry/quarantines.js';
 import type { ReadinessListener } from './registry/readiness-listener.js';
 import type { RollbackWatch } from './registry/rollback-watch.js';
 import type { SecretGrants } from './secrets/secret-grants.js';
@@ -40,6 +41,7 @@ export interface Services {
   readonly resolver: VersionResolver;
   readonly readiness: ReadinessListener;
   readonly rollbacks: RollbackWatch;
+  readonly quarantines: Quarantines;
   readonly store: InvocationStore;
   readonly producer: JobProducer;
   readonly invoker: Invoker;

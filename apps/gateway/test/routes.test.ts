@@ -93,6 +93,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   'POST /v1/operator-keys': operator({}),
   'DELETE /v1/operator-keys/:key': operator(),
   'POST /v1/operator-keys/:key/rotate': operator({ overlapS: 1 }),
+  'GET /v1/quarantine': operator(),
+  'DELETE /v1/tenants/:tenant/functions/:name/versions/:version/quarantine': operator(),
   'GET /v1/audit': operator(),
   'GET /v1/audit/verify': operator(),
 };

@@ -42,6 +42,8 @@ export interface WorkerConfig {
   readonly cellCgroup: string;
   /** The operator's keys that open secrets; empty: none. */
   readonly secretsKeyFile: string;
+  /** Deaths of a worker that single a version out before no worker runs it any more; 0: none do. */
+  readonly quarantineDeaths: number;
   readonly logLevel: LogLevel;
   /** Where `/metrics` is served. */
   readonly metricsHost: string;
@@ -136,6 +138,11 @@ const SETTINGS: { readonly [K in keyof Variables]: Setting<Variables[K]> } = {
   },
   cellCgroup: { variable: 'MAYFLY_WORKER_CELL_CGROUP', parse: path, fallback: () => '' },
   secretsKeyFile: { variable: 'MAYFLY_SECRETS_KEY_FILE', parse: path, fallback: () => '' },
+  quarantineDeaths: {
+    variable: 'MAYFLY_WORKER_QUARANTINE_DEATHS',
+    parse: integer(0, 100),
+    fallback: () => 2,
+  },
   logLevel: { variable: 'MAYFLY_WORKER_LOG_LEVEL', parse: oneOf(LOG_LEVELS), fallback: () => 'info' },
   metricsHost: {
     variable: 'MAYFLY_METRICS_HOST',

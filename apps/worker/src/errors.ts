@@ -69,6 +69,14 @@ export const WORKER_ERRORS = {
     poisons: false,
     title: 'This worker stands on another kind of KVM than the tenant requires',
   },
+  /** Its hosts died, again and again; an operator may lift it. */
+  MAYFLY_ERR_VERSION_QUARANTINED: {
+    status: 503,
+    fault: 'host',
+    retryable: false,
+    poisons: false,
+    title: 'The version is quarantined',
+  },
   MAYFLY_ERR_JAIL_INCOMPLETE: {
     status: 503,
     fault: 'host',

@@ -23,6 +23,8 @@ import { hostFault, type InvocationFacts, type RunTimes, settleReport, settleUnr
 import type { CallTelemetry } from './telemetry/call-telemetry.js';
 import { bytesOfInput } from './value-bytes.js';
 import type { AliasCounts } from './versions/alias-counts.js';
+import type { Flights } from './versions/flights.js';
+import type { QuarantineWatch } from './versions/quarantine.js';
 
 /** Why a job's calls are stopped: the worker shuts down, or the job's lock went to another worker. */
 export type StopReason = 'drain' | 'lost';
@@ -41,6 +43,9 @@ export interface ProcessorDeps {
   readonly attempts: AsyncAttempts;
   readonly telemetry: CallTelemetry;
   readonly aliases?: Pick<AliasCounts, 'ended'>;
+  /** Absent: no version is ever stopped. */
+  readonly quarantine?: Pick<QuarantineWatch, 'check'> | undefined;
+  readonly flights?: Pick<Flights, 'enter' | 'leave'> | undefined;
   /** Host faults, with their whole chain. */
   readonly onHostFault: (error: unknown, invocationId: string) => void;
 }
@@ -241,6 +246,7 @@ export class Processor {
     if (job.lane === 'async' && isTooOld(item.acceptedAtMs, item.retry, Date.now()))
       return this.#tooOld(call);
     this.#checkKvm(ref);
+    this.#deps.quarantine?.check(ref);
     const decoded = decodeInput(item.input, ref.tenant, blobs);
     const args = decoded instanceof Promise ? await decoded : decoded;
     // Initialising a version can take long, so it does not hold a permit.
@@ -291,6 +297,7 @@ export class Processor {
     let doubtful = false;
     call.phase = 'invoking';
     if (call.begun) this.#deps.attempts.running({ ref, item, begun: call.begun });
+    this.#deps.flights?.enter(ref);
     try {
       const report = await lease.sandbox.invoke(item.entrypoint, args, item.returns, {
         timeoutMs: item.timeoutMs,
@@ -315,6 +322,7 @@ export class Processor {
       if (detail === undefined) throw error;
       return { settlement: settleUnrun(facts, { outcome: 'protocol', detail }) };
     } finally {
+      this.#deps.flights?.leave(ref);
       lease.release({ doubtful });
     }
   }

@@ -19,7 +19,9 @@ import { ReplyRouter } from './reply/reply-router.js';
 import { CallTelemetry } from './telemetry/call-telemetry.js';
 import { countedBuilder, observePool } from './telemetry/pool-metrics.js';
 import { AliasCounts } from './versions/alias-counts.js';
+import { Flights } from './versions/flights.js';
 import { Preparer } from './versions/preparer.js';
+import { QuarantineWatch } from './versions/quarantine.js';
 import { ReadinessReports } from './versions/readiness-reports.js';
 import { VersionListener } from './versions/version-listener.js';
 import { within } from './within.js';
@@ -44,6 +46,7 @@ export interface WorkerDeps {
     | 'maxSandboxes'
     | 'maxMemoryBytes'
     | 'drainGraceMs'
+    | 'quarantineDeaths'
   >;
   /** Belongs to the caller, who ends it after `drain`. */
   readonly redis: Redis;
@@ -80,7 +83,22 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     ...{ redis, workerId: config.workerId },
     onError: (error) => logger.warn({ err: error }, 'readiness is not reported'),
   });
-  const pool = new SandboxPool(reports.over(countedBuilder(telemetry.metrics, images)), {
+  const { quarantineDeaths } = config;
+  const onQuarantineError = (error: unknown) => logger.warn({ err: error }, 'quarantine');
+  const flights =
+    quarantineDeaths === 0
+      ? undefined
+      : new Flights({ redis, workerId: config.workerId, onError: onQuarantineError });
+  const flown = (builder: ImageBuilder) => flights?.over(builder) ?? builder;
+  const quarantine =
+    flights &&
+    new QuarantineWatch({
+      ...{ redis, workerId: config.workerId, flights, deaths: quarantineDeaths },
+      onQuarantine: (version, workerIds) =>
+        logger.error({ version, workerIds }, 'hosts died of this version: quarantined'),
+      onError: onQuarantineError,
+    });
+  const pool = new SandboxPool(reports.over(flown(countedBuilder(telemetry.metrics, images))), {
     limits: { maxSandboxes: config.maxSandboxes, maxMemoryBytes: config.maxMemoryBytes },
     slots: config.slots,
     // A hostile initialisation runs to its whole timeout: one slot stays free of them.
@@ -93,7 +111,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     logger.warn({ err: error }, 'calls by alias are not counted'),
   );
   const processor = new Processor({
-    aliases,
+    ...{ aliases, flights, quarantine },
     workerId: config.workerId,
     kvm,
     pool,
@@ -141,7 +159,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   subscriber.on('error', (error) => logger.warn({ err: error }, 'subscriber'));
 
   const preparer = new Preparer({
-    ...{ pool, kvm, reports },
+    ...{ pool, kvm, reports, quarantine },
     onFailure: (error, { name, version }) =>
       logger.warn({ err: error, function: name, version }, 'version not prepared'),
   });
@@ -155,6 +173,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
   return {
     pool,
     async start() {
+      await quarantine?.start();
       await versions.start();
       aliases.start();
       await listenForCancels({
@@ -183,6 +202,7 @@ export function buildWorker(deps: WorkerDeps): MayflyWorker {
     await within(aliases.stop(), AFTER_GRACE_MS);
     router.close();
     await within(pool.close(), AFTER_GRACE_MS);
+    if (quarantine) await within(quarantine.stop(), AFTER_GRACE_MS);
     await within(heartbeat.stop(), AFTER_GRACE_MS);
   }
 }

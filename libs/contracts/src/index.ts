@@ -9,6 +9,7 @@ export * from './limits.js';
 export * from './manifest.js';
 export * from './names.js';
 export * from './outcomes.js';
+export * from './quarantine.js';
 export * from './readiness.js';
 export * from './record.js';
 export * from './redis-keys.js';

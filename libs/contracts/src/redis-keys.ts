@@ -30,6 +30,18 @@ export const keys = {
   /** Hash, with expiry: `{version}:n` → calls of the alias's revision that ended in the bucket, `{version}:e` → failed. */
   aliasCounts: (tenant: string, name: string, alias: AliasRef, bucket: number) =>
     `mf:w:alias:${tenant}:${name}:${alias.name}:${alias.revision}:${bucket}`,
+  /** Hash of a worker: the versions that are in its guests, by `versionKey`. */
+  flights: (workerId: string) => `mf:w:flight:${workerId}`,
+  /** Sorted set of the workers that keep such a hash, by when they last said so (Redis's clock). */
+  flying: 'mf:w:flying',
+  /** List, with expiry: JSON of the last `HostDeath`s. */
+  deaths: 'mf:w:deaths',
+  /** Hash: `versionKey` → JSON of `Quarantine`. One that was lifted since is void, and workers take it out. */
+  quarantined: 'mf:w:quarantined',
+  /** Hash: `versionKey` → epoch milliseconds (Redis's clock) when an operator lifted its quarantine. */
+  lifted: 'mf:g:lifted',
+  /** Hash: `versionKey` → `atMs` of the quarantine that the audit log tells of. */
+  quarantineNoted: 'mf:g:quarantined',
   /** Set of function names of a tenant. */
   functionNames: (tenant: string) => `mf:g:fns:${tenant}`,
   /** Hash: function name → bytes of the artifacts of its versions. */

@@ -88,6 +88,8 @@ export class Fleet {
       MAYFLY_TENANT_KEY: this.#key,
       MAYFLY_GATEWAY_METRICS_PORT: '0',
       MAYFLY_WORKER_METRICS_PORT: '0',
+      // Its one guest runs at every death, and is to blame for none.
+      MAYFLY_WORKER_QUARANTINE_DEATHS: '0',
       ...env,
     };
     this.workers = Array.from({ length: options.workers ?? 2 }, (_, index) => {

@@ -12,7 +12,25 @@ export interface ResolvedVersion {
   /** Absent: the caller named none. */
   readonly alias?: AliasRef;
   /** Of the version. One that failed can be called: the call ends as its initialisation did. */
-  readonly state: ReadinessState;
+  readonly state: VersionState;
+}
+
+/** `quarantined`: no worker runs it. */
+export type VersionState = ReadinessState | 'quarantined';
+
+/** How a version of the function is. */
+export type StateOf = (version: number) => VersionState;
+
+export interface ResolveContext {
+  /** Of the request: an alias may go by one of them. */
+  readonly headers: Headers;
+  readonly isQuarantined: (version: number) => boolean;
+}
+
+interface Choice {
+  readonly stored: StoredFunction;
+  readonly stateOf: StateOf;
+  readonly headers: Headers;
 }
 
 /**
@@ -23,36 +41,35 @@ export interface ResolvedVersion {
 export function resolveVersion(
   stored: StoredFunction,
   qualifier: Qualifier,
-  headers: Headers,
+  { headers, isQuarantined }: ResolveContext,
 ): ResolvedVersion {
   const { settings } = stored;
-  const { version, alias } = choose(stored, qualifier, headers);
-  return { version, settings, ...(alias && { alias }), state: readinessOf(stored, version.version) };
+  const stateOf: StateOf = (version) =>
+    isQuarantined(version) ? 'quarantined' : readinessOf(stored, version);
+  const { version, alias } = choose({ stored, stateOf, headers }, qualifier);
+  return { version, settings, ...(alias && { alias }), state: stateOf(version.version) };
 }
 
-function choose(
-  stored: StoredFunction,
-  { version, alias }: Qualifier,
-  headers: Headers,
-): { version: StoredVersion; alias?: AliasRef } {
-  if (alias !== undefined) return chooseByAlias(stored, alias, headers);
+function choose(choice: Choice, { version, alias }: Qualifier): { version: StoredVersion; alias?: AliasRef } {
+  const { stored } = choice;
+  if (alias !== undefined) return chooseByAlias(choice, alias);
   const found =
-    version === undefined ? latestOf(stored) : stored.versions.find((one) => one.version === version);
+    version === undefined ? latestOf(choice) : stored.versions.find((one) => one.version === version);
   if (found === undefined) throw notFound(`version ${version} of function ${stored.name}`);
   return { version: found };
 }
 
 /** The newest version that is routable; else the newest that may become it; else the newest. */
-export function latestOf(stored: StoredFunction): StoredVersion | undefined {
-  const newest = (state: ReadinessState) =>
-    stored.versions.findLast(({ version }) => readinessOf(stored, version) === state);
-  return newest('ready') ?? newest('pending') ?? newest('failed');
+function latestOf({ stored, stateOf }: Choice): StoredVersion | undefined {
+  const newest = (state: VersionState) =>
+    stored.versions.findLast(({ version }) => stateOf(version) === state);
+  return newest('ready') ?? newest('pending') ?? newest('failed') ?? newest('quarantined');
 }
 
-function chooseByAlias(stored: StoredFunction, name: string, headers: Headers) {
+function chooseByAlias({ stored, stateOf, headers }: Choice, name: string) {
   const alias = stored.aliases.get(name);
   if (alias === undefined) throw notFound(`alias ${name} of function ${stored.name}`);
-  const routable = stored.versions.filter(({ version }) => readinessOf(stored, version) === 'ready');
+  const routable = stored.versions.filter(({ version }) => stateOf(version) === 'ready');
   const version = chooseVersion(alias, routable, headers) ?? chooseVersion(alias, stored.versions, headers);
   if (version === undefined) throw notFound(`version that alias ${name} of function ${stored.name} sends to`);
   return { version, alias: { name, revision: alias.revision } };

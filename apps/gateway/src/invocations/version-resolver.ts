@@ -2,6 +2,7 @@ import type { Hosts } from '../dispatch/hosts.js';
 import type { Placement } from '../dispatch/placement.js';
 import { gatewayError, notFound } from '../errors.js';
 import type { FunctionCache } from '../registry/function-cache.js';
+import type { Quarantines } from '../registry/quarantines.js';
 import type { ReadinessListener } from '../registry/readiness-listener.js';
 import type { RollbackWatch } from '../registry/rollback-watch.js';
 import type { Headers } from './choose-version.js';
@@ -30,6 +31,7 @@ export interface VersionResolverDeps {
   readonly waitMs: number;
   readonly isDraining: () => boolean;
   readonly rollbacks: Pick<RollbackWatch, 'sent'>;
+  readonly quarantines: Pick<Quarantines, 'find'>;
 }
 
 /** Finds the version of a call. */
@@ -43,7 +45,7 @@ export class VersionResolver {
 
   /**
    * The version that the name means now, routable or not.
-   * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND
+   * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_QUARANTINED
    */
   async resolve({ tenant, name, headers, ...qualifier }: VersionName): Promise<ResolvedVersion> {
     const { cache } = this.#deps;
@@ -51,13 +53,17 @@ export class VersionResolver {
     if (stored === undefined) throw notFound(`function ${name}`);
     if (qualifier.alias !== undefined && stored.aliases.get(qualifier.alias)?.rollback !== undefined)
       this.#deps.rollbacks.sent(tenant, name, qualifier.alias);
-    return resolveVersion(stored, qualifier, headers);
+    const { quarantines } = this.#deps;
+    const isQuarantined = (version: number) => quarantines.find(tenant, name, version) !== undefined;
+    const resolved = resolveVersion(stored, qualifier, { headers, isQuarantined });
+    if (resolved.state === 'quarantined') throw quarantined(name, resolved);
+    return resolved;
   }
 
   /**
    * The version, once a worker has its snapshot: its first call does not pay for that.
    * @param signalOf of a caller who may go; asked for only where there is a wait
-   * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_NOT_ROUTABLE when no worker has it in time, …_NO_HOST
+   * @throws MAYFLY_ERR_GATEWAY_NOT_FOUND, …_QUARANTINED, …_NOT_ROUTABLE when no worker has it in time, …_NO_HOST
    */
   async resolveRoutable(wanted: VersionName, signalOf?: () => AbortSignal): Promise<ResolvedVersion> {
     const resolved = await this.resolve(wanted);
@@ -105,5 +111,12 @@ function notRoutable({ version }: ResolvedVersion) {
     'MAYFLY_ERR_GATEWAY_NOT_ROUTABLE',
     `no worker has a snapshot of version ${version.version} yet`,
     { details: { retryAfterS: RETRY_AFTER_S } },
+  );
+}
+
+function quarantined(name: string, { version: { version } }: ResolvedVersion) {
+  return gatewayError(
+    'MAYFLY_ERR_GATEWAY_QUARANTINED',
+    `version ${version} of function ${name} is quarantined, since workers died while it ran; an operator can lift that`,
   );
 }

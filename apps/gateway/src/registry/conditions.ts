@@ -1,4 +1,4 @@
-import type { Readiness } from '@mayfly/contracts';
+import type { Quarantine, Readiness } from '@mayfly/contracts';
 import type { StoredFunction } from './stored-function.js';
 import type { StoredVersion } from './stored-version.js';
 
@@ -15,6 +15,7 @@ export interface Condition {
 export function conditionsOf(
   { readiness }: StoredFunction,
   { version, createdAtMs }: StoredVersion,
+  quarantine: Quarantine | undefined,
 ): Condition[] {
   const known: Readiness = readiness.get(version) ?? { state: 'ready', atMs: createdAtMs };
   const at = (ms: number) => new Date(ms).toISOString();
@@ -29,7 +30,13 @@ export function conditionsOf(
       message: 'Binary and manifest are what can run here',
     },
     { type: 'SnapshotReady', ...snapshot, lastTransition: at(known.atMs) },
-    { type: 'Routable', ...routableOf(known, snapshot), lastTransition: at(known.atMs) },
+    quarantine === undefined
+      ? { type: 'Routable', ...routableOf(known, snapshot), lastTransition: at(known.atMs) }
+      : {
+          ...{ type: 'Routable', status: 'False', reason: 'Quarantined' },
+          message: `Workers died while it ran: ${quarantine.workerIds.join(', ')}`,
+          lastTransition: at(quarantine.atMs),
+        },
   ];
 }
 

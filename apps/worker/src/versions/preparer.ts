@@ -1,11 +1,13 @@
 import { type FunctionRef, isMayflyError, type KvmKind } from '@mayfly/contracts';
 import type { SandboxPool } from '../pool/sandbox-pool.js';
+import type { QuarantineWatch } from './quarantine.js';
 import { failed, type ReadinessReports, type Said } from './readiness-reports.js';
 
 export interface PreparerOptions {
   readonly pool: Pick<SandboxPool, 'prepare'>;
   readonly kvm: KvmKind;
   readonly reports: ReadinessReports;
+  readonly quarantine?: Pick<QuarantineWatch, 'check'> | undefined;
   /** A host fault: the version is not prepared here. */
   readonly onFailure: (error: unknown, ref: FunctionRef) => void;
 }
@@ -33,6 +35,7 @@ export class Preparer {
         ...said,
         ...(warmId !== undefined && { warmId, tookMs: Math.round(performance.now() - startedMs) }),
       });
+    this.#options.quarantine?.check(ref);
     const preparing = pool.prepare(ref, 'background');
     // Said again: the first time may not have been heard.
     if (preparing === undefined) return answer({ state: 'ready' });

@@ -27,6 +27,7 @@ const CONFIG: WorkerDeps['config'] = {
   jobsAtOnce: 4,
   maxSandboxes: 64,
   maxMemoryBytes: 1_000_000,
+  quarantineDeaths: 2,
   drainGraceMs: 5_000,
 };
 

@@ -32,7 +32,7 @@ const ConditionsAnswer = Type.Object({
 });
 
 /** `GET /v1/functions/{name}/conditions`: how far a version is; read from Redis, not from the cache. */
-export function conditionsRoute(scope: FastifyInstance, { registry }: Services): void {
+export function conditionsRoute(scope: FastifyInstance, { registry, quarantines }: Services): void {
   scope.get<{ Params: Static<typeof FunctionParams>; Querystring: Static<typeof ConditionsQuery> }>(
     '/v1/functions/:name/conditions',
     {
@@ -54,7 +54,8 @@ export function conditionsRoute(scope: FastifyInstance, { registry }: Services):
           ? stored.versions.at(-1)
           : stored.versions.find((one) => one.version === Number(version));
       if (found === undefined) throw notFound(`version ${version} of function ${name}`);
-      return { function: name, version: found.version, conditions: conditionsOf(stored, found) };
+      const quarantine = quarantines.find(request.tenant, name, found.version);
+      return { function: name, version: found.version, conditions: conditionsOf(stored, found, quarantine) };
     },
   );
 }
