@@ -52,7 +52,7 @@ describe.skipIf(!kvmWorks)('cancel', () => {
     const clients = Array.from({ length: 2 }, () => new AbortController());
     const calls = clients.map(({ signal }) => spin({ signal }).catch(() => 'gone'));
     const inFlight = async () => {
-      const hosts = (await (await mayfly.request('/v1/hosts')).json()) as {
+      const hosts = (await (await mayfly.operator('/v1/hosts')).json()) as {
         items: { callsInFlight: number }[];
       };
       return hosts.items.reduce((sum, { callsInFlight }) => sum + callsInFlight, 0);

@@ -49,8 +49,9 @@ async function main(): Promise<void> {
     await app.listen({ host: config.host, port: config.port });
     logger.info({ addresses: app.addresses() }, 'listening');
     const sweep = async () => {
+      const { registry, deadLetters } = services;
       for (const tenant of services.directory.names())
-        await sweepBlobs({ blobs, registry: services.registry, tenant }).then(
+        await sweepBlobs({ blobs, registry, deadLetters, tenant }).then(
           (deleted) => logger.info({ deleted, tenant }, 'swept blobs'),
           (error: unknown) => logger.error({ err: error, tenant }, 'sweep failed'),
         );

@@ -23,9 +23,10 @@ export function answerOfRecord(
   body: Uint8Array | undefined,
   shape: AnswerShape,
 ): Answer {
-  const answer = isTerminal(record)
+  const code = isTerminal(record) ? record.code : expiredUnrun(record);
+  const answer = code
     ? problemOfError(
-        gatewayError(record.code, record.detail?.message ?? '', {
+        gatewayError(code, record.detail?.message ?? '', {
           details: { invocationId: record.invocationId },
         }),
       )
@@ -45,6 +46,11 @@ export function answerOfRecord(
       'invocation-usage': usageText(record.usage),
     },
   };
+}
+
+/** An async call that grew too old before it could begin was in the queue for too long. */
+function expiredUnrun({ state, outcome }: InvocationRecord) {
+  return state === 'expired' && outcome === 'host-fault' ? 'MAYFLY_ERR_GATEWAY_QUEUE_TIMEOUT' : undefined;
 }
 
 function envelopeAnswer(record: InvocationRecord, body: Uint8Array | undefined): Answer {

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { gatewayError } from '../../errors.js';
+import { orUnavailable } from '../../redis.js';
 import { InvocationParams, problems } from '../../schemas/shared.js';
 import type { Services } from '../../services.js';
 import { checkTouch, findInvocation } from './find.js';
@@ -37,6 +38,7 @@ export function purgeRoute(scope: FastifyInstance, services: Services): void {
       const target = `invocations/${id}`;
       await services.audit.record(request, { action: 'invocation.purge', tenant, target });
       await services.store.purge(tenant, id);
+      await orUnavailable(services.deadLetters.purge(tenant, known.ended.function, [id]));
       return reply.code(204).send();
     },
   );
