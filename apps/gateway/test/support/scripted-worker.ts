@@ -120,8 +120,13 @@ export class ScriptedWorker {
     const { invocationId } = item;
     const { tenant, version } = job.function;
     this.#held.set(invocationId, { item, job, kind });
-    if (kind === 'async')
-      await this.#attempts.begin({ ...{ tenant, invocationId, version }, workerId: 'scripted' });
+    if (kind === 'async') {
+      const begun = await this.#attempts.begin({
+        ...{ tenant, invocationId, version },
+        workerId: 'scripted',
+      });
+      if (begun) await this.#attempts.running(tenant, invocationId, begun.attempt);
+    }
     const end = await this.script(item, job);
     if (end === 'silence' || !this.#held.delete(item.invocationId)) return;
     await this.#end({ item, job, kind }, end);
