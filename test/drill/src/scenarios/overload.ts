@@ -5,7 +5,7 @@ import { play, type Scenario } from '../scenario.js';
 const CALLERS = 40;
 const MINUTE_MS = 60_000;
 /** A short drill overloads for as long as it does everything else. */
-const SHORT_S = 10;
+const SHORT_S = 8;
 
 export const overload: Scenario = {
   name: 'overload',
