@@ -216,6 +216,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const deliverer = new CallbackDeliverer({
     ...{ queue: callbackQueue, store, outbound, secrets: webhookSecrets, policies: directory },
     retryWaitsMs: deps.callbackRetryWaitsMs,
+    onAttempt: ({ error = 'delivered' }) => instruments.callbackAttempts.add(1, error),
     onError: (error, invocationId) => logger.error({ err: error, invocationId }, 'a callback was not made'),
   });
   const services: Services = {

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { keys } from '@mayfly/contracts';
 import { SecretKeys } from '@mayfly/secrets';
+import { localTelemetry, prometheusText } from '@mayfly/telemetry';
 import { describe, expect, test } from 'vitest';
 import type { GatewayDeps } from '../src/app.js';
 import { waitAfter } from '../src/callbacks/schedule.js';
@@ -135,8 +136,24 @@ describe('completion callbacks', () => {
     });
   });
 
-  test('are tried again until they are taken, each time signed anew', async () => {
+  test('of a batch tell the end of each of its calls', async () => {
     const { gateway, receiver, url } = await start();
+    await rotate(gateway);
+    await gateway.startWorker();
+    const calls = ['a', 'b', 'c'].map((value) => ({ entrypoint: 'echo-string', args: [value] }));
+    const answer = await gateway.fetch('/v1/functions/echo/invoke-batch', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', prefer: 'respond-async', 'callback-url': url },
+      body: JSON.stringify(calls),
+    });
+    expect(answer.status).toBe(202);
+    const told = (await receiver.received(3)).map(({ body }) => JSON.parse(body).data.result.value);
+    expect(told.sort()).toEqual(['a', 'b', 'c']);
+  });
+
+  test('are tried again until they are taken, each time signed anew, and counted', async () => {
+    const telemetry = localTelemetry('gateway');
+    const { gateway, receiver, url } = await start({ deps: { telemetry } });
     await rotate(gateway);
     await gateway.startWorker();
     const statuses = [500, 302, 204];
@@ -146,6 +163,9 @@ describe('completion callbacks', () => {
     const requests = await receiver.received(3);
     await settled(gateway, invocationId).toBe('delivered');
     expect((await shown(gateway, invocationId)).callback).toMatchObject({ attempts: 3, lastStatus: 204 });
+    const metrics = prometheusText(await telemetry.metrics.collect(), {});
+    expect(metrics).toContain('mayfly_callback_attempts_total{mayfly_reason="status"} 2\n');
+    expect(metrics).toContain('mayfly_callback_attempts_total{mayfly_reason="delivered"} 1\n');
     expect(new Set(requests.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
     expect(requests.map((request) => request.url)).toEqual(Array(3).fill('/done?token=hunter2'));
   });

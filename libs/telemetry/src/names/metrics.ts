@@ -165,6 +165,11 @@ export const METRICS = {
     description: 'Age of the oldest dead letter; 0 when there is none',
     labels: [],
   },
+  callbackAttempts: {
+    ...{ name: 'mayfly.callback.attempts', type: 'counter', unit: '{attempt}', ...gateway },
+    description: 'Attempts to tell the end of an invocation to who asked for it: delivered, or why not',
+    labels: [A.reason],
+  },
 
   // Invocations (semantic conventions where they have a name)
   retries: {
