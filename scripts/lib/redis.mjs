@@ -32,6 +32,8 @@ async function checkUnused(socket, dataFolder) {
 /**
  * Mayfly's own Redis: its socket, its loopback port, its data directory; its users are the gateway, the worker and the
  * operator, with the rights of `infra/redis/users.acl` and a new password each for each start.
+ * Nobody comes in as `default`, which is off; its rights are those that Redis itself reads the append-only file with:
+ * without them it drops every transaction there, and says so in its log alone.
  * Settings are those that a queue needs (append-only file, no eviction); nothing of the system's Redis is touched.
  */
 export async function startRedis({ dataFolder, runFolder, logFolder }) {

@@ -55,6 +55,14 @@ const ROWS: Readonly<Record<string, Row>> = {
   'DELETE /v1/functions/:name/aliases/:alias': ofFunction('function:write'),
   'POST /v1/functions/:name/invoke-batch': ofFunction('function:invoke', [CALL]),
   'GET /v1/batches/:id': ofInvocation,
+  'GET /v1/functions/:name/dead-letters': { ...ofFunction('invocation:read'), foreign: 'own' },
+  'GET /v1/functions/:name/dead-letters/:id': ofFunction('invocation:read'),
+  'DELETE /v1/functions/:name/dead-letters': { ...ofFunction('function:write'), foreign: 'own' },
+  'DELETE /v1/functions/:name/dead-letters/:id': ofFunction('function:write'),
+  'POST /v1/functions/:name/dead-letters/redrive': {
+    ...ofFunction('function:invoke', { all: true }),
+    foreign: 'own',
+  },
   'GET /v1/invocations': list('invocation:read'),
   'GET /v1/invocations/:id': ofInvocation,
   'GET /v1/invocations/:id/result': ofInvocation,
@@ -317,10 +325,9 @@ const isChange = (route: string) =>
 
 describe('the audit log', () => {
   const changes = guarded.map(([route]) => route).filter(isChange);
-  /** No workers are there, so that an order to one finds none, and none died of a version; an upload has a body of its own. */
+  /** No workers are there to be given orders, and nothing failed; an upload has a body of its own. */
   const [away, upload] = [
-    (route: string) =>
-      route.includes('/v1/hosts/') || route.endsWith('/warm') || route.endsWith('/quarantine'),
+    (route: string) => /\/v1\/hosts\/|\/warm$|\/quarantine$|\/dead-letters/.test(route),
     'POST /v1/functions/:name/versions',
   ];
 
