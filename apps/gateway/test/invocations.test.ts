@@ -155,8 +155,7 @@ describe('GET /v1/invocations/{id} with Prefer: wait=N', () => {
     await taken;
     const headers = { prefer: 'wait=1' };
     const shown = await gateway.fetch(`/v1/invocations/${id}`, { headers });
-    // Taken, and not begun as far as the scripted worker says.
-    expect([shown.status, (await shown.json()).state]).toEqual([200, 'starting']);
+    expect([shown.status, (await shown.json()).state]).toEqual([200, 'running']);
     const result = await gateway.fetch(`/v1/invocations/${id}/result`, { headers });
     expect([result.status, result.headers.get('retry-after')]).toEqual([202, '1']);
     expect(result.headers.get('preference-applied')).toBe('wait=1');
@@ -179,7 +178,7 @@ describe('GET /v1/invocations/{id} with Prefer: wait=N', () => {
     const waiting = gateway.fetch(`/v1/invocations/${id}`, { headers: { prefer: 'wait=50' } });
     await expect.poll(() => gateway.services.ends.size).toBe(1);
     const drained = gateway.drain();
-    expect(await (await waiting).json()).toMatchObject({ state: 'starting' });
+    expect(await (await waiting).json()).toMatchObject({ state: 'running' });
     await drained;
   });
 });
