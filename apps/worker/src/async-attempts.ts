@@ -37,9 +37,10 @@ export class AsyncAttempts {
   async begin(
     { tenant, version }: FunctionRef,
     { invocationId }: InvocationItem,
+    jobId: string,
   ): Promise<BegunCall['begun'] | undefined> {
     const { attempts, workerId } = this.#deps;
-    const begun = await attempts.begin({ tenant, invocationId, workerId, version });
+    const begun = await attempts.begin({ tenant, invocationId, workerId, version, jobId });
     return begun && { ...begun, startedAtMs: Date.now() };
   }
 

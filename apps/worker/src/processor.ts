@@ -188,7 +188,8 @@ export class Processor {
       items.map(async (item) => {
         const facts = this.#facts(job, parsed, item, takenAt);
         const unrun = settleUnrun(facts, { outcome: 'host-fault', detail: { message: detail } });
-        const end = job.lane === 'async' ? await this.#givenUp(parsed.function, item, unrun) : unrun;
+        const end =
+          job.lane === 'async' ? await this.#givenUp(parsed.function, item, { end: unrun, job }) : unrun;
         const told = this.#deps.delivery.tellLost(end, parsed.reply);
         this.#deps.telemetry.ended({ job, ref: parsed.function, settlement: end, trace: facts.trace });
         return told;
@@ -197,8 +198,12 @@ export class Processor {
   }
 
   /** The attempts that were lost with their workers are on record: one that begins now counts them. */
-  async #givenUp(ref: FunctionRef, item: InvocationItem, end: Settlement): Promise<Settlement> {
-    const begun = await this.#deps.attempts.begin(ref, item);
+  async #givenUp(
+    ref: FunctionRef,
+    item: InvocationItem,
+    { end, job }: { end: Settlement; job: JobView },
+  ): Promise<Settlement> {
+    const begun = await this.#deps.attempts.begin(ref, item, job.id);
     const attempts = begun?.past ?? [];
     const record = { ...end.record, attempt: Math.max(1, attempts.length) };
     return finalOf({ ref, item }, { ...end, record }, { attempts, state: 'dead_lettered' });
@@ -231,7 +236,7 @@ export class Processor {
 
   /** @returns whether there is anything to do: the call may have an end. */
   async #begin(call: Call): Promise<boolean> {
-    const begun = await this.#deps.attempts.begin(call.ref, call.item);
+    const begun = await this.#deps.attempts.begin(call.ref, call.item, call.job.id);
     if (begun === undefined) return false;
     call.begun = begun;
     call.facts = { ...call.facts, attempt: begun.attempt };

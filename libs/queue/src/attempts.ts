@@ -39,6 +39,8 @@ export interface RunState {
   /** Attempts begun. */
   readonly attempt: number;
   readonly workerId?: string;
+  /** BullMQ's, of the last attempt that began. */
+  readonly jobId: string;
   readonly startedAtMs?: number;
   readonly nextAttemptAtMs?: number;
   readonly past: readonly Attempt[];
@@ -65,9 +67,12 @@ export class Attempts {
     readonly invocationId: string;
     readonly workerId: string;
     readonly version: number;
+    /** BullMQ's, of this attempt. @defaultValue the invocation's id */
+    readonly jobId?: string;
   }): Promise<BegunAttempt | undefined> {
     const [attempt, faults, past, cancel] = (await this.#scripts.beginAttempt(
       ...[call.tenant, call.invocationId, call.workerId, call.version, LIMITS.recordRetentionMs],
+      call.jobId ?? call.invocationId,
     )) as [string, number, string, string];
     if (attempt === '') return undefined;
     return { attempt: Number(attempt), faults, past: parsePast(past), isCanceled: cancel === '1' };
@@ -101,11 +106,12 @@ export class Attempts {
   /** Undefined before the first attempt and after the end. */
   async find(tenant: string, invocationId: string): Promise<RunState | undefined> {
     const fields = await this.#redis.hgetall(runKey(tenant, invocationId));
-    const { state, n, worker, at, next, past = '' } = fields;
+    const { state, n, worker, at, next, past = '', job = invocationId } = fields;
     if (state !== 'queued' && state !== 'starting' && state !== 'running') return undefined;
     return {
       state,
       attempt: Number(n),
+      jobId: job,
       ...(worker !== undefined && { workerId: worker }),
       ...(at !== undefined && { startedAtMs: Number(at) }),
       ...(next !== undefined && { nextAttemptAtMs: Number(next) }),

@@ -15,7 +15,7 @@ local function runKey(tenant, inv) return '${RUN_PREFIX}' .. tenant .. ':' .. in
 
 /**
  * A worker takes an attempt. One that is still on record as under way was lost with its worker, and becomes a past one.
- * ARGV: tenant, invocation, worker, version, life ms. Answers '' for an invocation that has an end; else number of the
+ * ARGV: tenant, invocation, worker, version, life ms, BullMQ's job. Answers '' for an invocation that has an end; else number of the
  * attempt, attempts that the host failed, past attempts, '1' where a cancel is wanted.
  */
 export const BEGIN = `${GATE}${RUNS}
@@ -33,7 +33,7 @@ if v[1] == 'starting' or v[1] == 'running' then
   faults = faults + 1
 end
 call('HSET', run, 'state', 'starting', 'n', whole(n + 1), 'worker', ARGV[3], 'at', whole(now), 'version', ARGV[4],
-  'faults', whole(faults), 'past', past)
+  'faults', whole(faults), 'past', past, 'job', ARGV[6])
 call('HDEL', run, 'next')
 call('PEXPIRE', run, ARGV[5])
 return {whole(n + 1), faults, past, v[8] or ''}

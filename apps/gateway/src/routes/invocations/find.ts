@@ -60,12 +60,16 @@ export async function findInvocation(
   if ('answered' in accepted) return { known, running: true };
   // From its first attempt on it is known where it is; before, it is in the queue, or nowhere.
   const run = await orUnavailable(attempts.find(tenant, invocationId));
-  if (run !== undefined) return { known, running: run.state !== 'queued', run };
-  const place = await producer.placeOf(tenant, invocationId);
-  if (place === 'waiting' || place === 'running') return { known, running: place === 'running' };
-  // The job may have ended between the two looks: its record was written before.
+  if (run?.state === 'queued') return { known, running: false, run };
+  const place = await producer.placeOf(tenant, run?.jobId ?? invocationId);
+  if (place === 'waiting' || place === 'running')
+    return { known, running: place === 'running', ...(run && { run }) };
+  // The job may have ended between the looks: its record, or its next attempt, was written before.
   const again = await store.find(tenant, invocationId);
   if (again?.ended !== undefined) return { known: again, running: false };
+  const later = await orUnavailable(attempts.find(tenant, invocationId));
+  if (later !== undefined && (later.state === 'queued' || later.attempt !== run?.attempt))
+    return { known, running: later.state !== 'queued', run: later };
   const terminal = await store.writeTerminal(accepted, {
     class: 'async',
     code: 'MAYFLY_ERR_GATEWAY_CALL_LOST',
