@@ -19,6 +19,7 @@ import {
   type ReturnType,
   SYNC_QUEUE,
 } from '@mayfly/contracts';
+import { Gate } from '@mayfly/queue';
 import { type JobsOptions, Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { invocationItem, replyToken } from '../../apps/worker/test/helpers/jobs.js';
@@ -147,9 +148,11 @@ export class WorkerHost {
     return json === null ? undefined : (JSON.parse(json) as InvocationRecord);
   }
 
-  /** The record, once it is there. */
+  /** The record, once it is there. Pumps what is put off, as gateways do. */
   async recorded(invocationId: string, tenant = TENANT): Promise<InvocationRecord> {
+    const gate = new Gate(this.redis);
     for (;;) {
+      await gate.pump(8);
       const record = await this.record(invocationId, tenant);
       if (record) return record;
       await poll();
