@@ -156,14 +156,19 @@ export class Fleet {
     return fetch(`${this.urls[gateway]}${target}`, { ...init, headers });
   }
 
-  /** Uploads a guest of `guests/build` under its own name, until it is taken. */
+  /** Uploads a guest of `guests/build` under its own name. */
   async upload(guest: string): Promise<void> {
+    const answer = await this.offer(0, guest);
+    if (!answer.ok) throw new Error(`the upload was answered ${answer.status}: ${await answer.text()}`);
+  }
+
+  /** The gateway's answer to such an upload. */
+  async offer(gateway: number, guest: string): Promise<Response> {
     const build = path.join(root, 'guests/build');
     const form = new FormData();
     form.append('manifest', await readFile(path.join(build, `${guest}.json`), 'utf8'));
     form.append('binary', new Blob([await readFile(path.join(build, `${guest}.elf`))]), `${guest}.elf`);
-    const answer = await this.request(0, `/v1/functions/${guest}/versions`, { method: 'POST', body: form });
-    if (!answer.ok) throw new Error(`the upload was answered ${answer.status}: ${await answer.text()}`);
+    return this.request(gateway, `/v1/functions/${guest}/versions`, { method: 'POST', body: form });
   }
 
   /** How often each invocation was given to a sandbox, by any worker, living or dead. */

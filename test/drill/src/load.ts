@@ -135,11 +135,15 @@ export async function readRecords(fleet: Fleet, history: History, limitMs: numbe
     }
   };
   await Promise.all(Array.from({ length: READERS }, (_, turn) => reader(turn)));
-  for (const entry of history.entries) {
-    if (entry.invocationId === undefined) continue;
-    for (const gateway of fleet.gateways.keys()) await readRecord(fleet, entry, gateway);
-    if (entry.lane === 'async' && entry.ends[0]?.startsWith('succeeded ')) await readResult(fleet, entry, 0);
-  }
+  const again = history.entries.filter(({ invocationId }) => invocationId !== undefined);
+  const rereader = async () => {
+    for (let entry = again.shift(); entry !== undefined; entry = again.shift()) {
+      for (const gateway of fleet.gateways.keys()) await readRecord(fleet, entry, gateway);
+      if (entry.lane === 'async' && entry.ends[0]?.startsWith('succeeded '))
+        await readResult(fleet, entry, 0);
+    }
+  };
+  await Promise.all(Array.from({ length: READERS }, rereader));
 }
 
 /** Reads the record once, and writes down an end that it was not known to have. */

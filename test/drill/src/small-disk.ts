@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,9 +12,11 @@ import path from 'node:path';
 export interface SmallDisk {
   /** Where it is, for who runs under it. */
   readonly folder: string;
+  /** Where it is for everybody else. */
+  readonly seenFrom: string;
   readonly under: readonly string[];
-  /** Leaves no byte free, until `free`. */
-  fill(): void;
+  /** Leaves no byte free, or as many as said, until `free`. */
+  fill(leftBytes?: number): void;
   free(): void;
   close(): Promise<void>;
 }
@@ -39,11 +41,13 @@ export async function makeSmallDisk(bytes: number): Promise<SmallDisk | string> 
     await close();
     return 'no file system can be mounted here';
   }
-  const filler = path.join(`/proc/${holder.pid}/root`, folder, 'filler');
+  const seenFrom = path.join(`/proc/${holder.pid}/root`, folder);
+  const filler = path.join(seenFrom, 'filler');
   return {
     folder,
+    seenFrom,
     under: ['nsenter', '-t', String(holder.pid), '-m', '--'],
-    fill: () => {
+    fill: (leftBytes = 0) => {
       // Down to the last page, so that not even a short append finds room.
       for (let size = bytes; size >= 4096; size /= 2) {
         try {
@@ -52,6 +56,7 @@ export async function makeSmallDisk(bytes: number): Promise<SmallDisk | string> 
           // It does not fit any more.
         }
       }
+      if (leftBytes > 0) truncateSync(filler, Math.max(0, statSync(filler).size - leftBytes));
     },
     free: () => rmSync(filler, { force: true }),
     close,

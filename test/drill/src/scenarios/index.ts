@@ -1,5 +1,6 @@
 import type { Scenario } from '../scenario.js';
 import { blobs } from './blobs.js';
+import { blobsDisk } from './blobs-disk.js';
 import { clock } from './clock.js';
 import { gatewayPoints } from './gateway-points.js';
 import { kills, stops } from './kills.js';
@@ -25,6 +26,7 @@ export const SCENARIOS: readonly Scenario[] = [
   redisDisk,
   redisHalfOpen,
   blobs,
+  blobsDisk,
   clock,
   overload,
   versions,
