@@ -51,13 +51,15 @@ if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(
 process.exit(0);
 
 function describe({ name, unit, ours, floor, ratio, samples }: Row): string {
-  const aim = AIMS[name];
-  const wanted = aim?.atMost ?? aim?.atLeast;
-  const met =
-    aim === undefined || (aim.atMost !== undefined ? ratio <= aim.atMost : ratio >= (aim.atLeast ?? 0));
+  const { atMost, atLeast, oursAtMost } = AIMS[name] ?? {};
+  const bounds = [
+    ...(atLeast === undefined ? [] : [{ text: `≥ ${atLeast}`, met: ratio >= atLeast }]),
+    ...(atMost === undefined ? [] : [{ text: `≤ ${atMost}`, met: ratio <= atMost }]),
+    ...(oursAtMost === undefined ? [] : [{ text: `ours ≤ ${oursAtMost} ${unit}`, met: ours <= oursAtMost }]),
+  ];
   const verdict =
-    wanted === undefined
+    bounds.length === 0
       ? 'reported'
-      : `aim ${aim?.atMost !== undefined ? '≤' : '≥'} ${wanted}: ${met ? 'met' : 'MISSED'}`;
+      : `aim ${bounds.map(({ text }) => text).join(', ')}: ${bounds.every(({ met }) => met) ? 'met' : 'MISSED'}`;
   return `${name.padEnd(25)} ratio ${String(ratio).padEnd(8)} ours ${ours} ${unit}, floor ${floor} ${unit}, n ${samples}  ${verdict}`;
 }

@@ -24,8 +24,15 @@ export interface Benchmark {
   run(context: BenchContext): Promise<Row[]>;
 }
 
+/** `oursAtMost` bounds what is measured itself, in the row's unit; the others its ratio. */
+export interface Aim {
+  readonly atMost?: number;
+  readonly atLeast?: number;
+  readonly oursAtMost?: number;
+}
+
 /** The promises of the issue: a ceiling for times, a floor for rates, nothing for rows that only report. */
-export const AIMS: Readonly<Record<string, { readonly atMost?: number; readonly atLeast?: number }>> = {
+export const AIMS: Readonly<Record<string, Aim>> = {
   'warm-call': { atMost: 1.3 },
   'guest-call': { atMost: 1.6 },
   'guest-call-js': { atMost: 4 },
@@ -36,6 +43,7 @@ export const AIMS: Readonly<Record<string, { readonly atMost?: number; readonly 
   kill: { atMost: 2 },
   'host-call-js': { atMost: 3 },
   'cell-overhead': { atMost: 1.05 },
+  'flood-light': { oursAtMost: 50 },
   'flood-total': { atMost: 1.2 },
   weights: { atLeast: 2.7, atMost: 3.3 },
   'e2e-latency': { atMost: 0.65 },

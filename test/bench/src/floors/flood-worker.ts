@@ -1,35 +1,30 @@
+import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseRedisUrl } from '@mayfly/contracts';
+import { createKvmDriver, loadSandbox } from '@mayfly/hypervisor';
 import { buildWorker, type WorkerDeps } from '@mayfly/worker';
 import { Redis } from 'ioredis';
 
 /**
- * The worker as it is, but for its guests: each call waits for an asynchronous host function and does nothing else, so
- * that what is measured is the order in which calls run.
+ * The worker as it is, with guests on KVM: RelayVoid of the guest `hostcalls` calls an asynchronous host function that
+ * takes `runMs` and does nothing else, so that what is measured is the order in which calls run. The tenants share one
+ * driver, as no configuration of the worker lets them: they are to share its slots.
  */
-const [, , url = '', slots = '8', runMs = '5'] = process.argv;
+const [, , url = '', slots = '8', runMs = '5', elfFile = ''] = process.argv;
 const address = parseRedisUrl(url);
 if (address === undefined) throw new TypeError(`not a Redis URL: ${url}`);
 const redis = new Redis({ ...address, maxRetriesPerRequest: null });
+const driver = await createKvmDriver({ slots: Number(slots) });
+const elf = await readFile(elfFile);
 
-type Built = Awaited<ReturnType<WorkerDeps['images']['build']>> & { ok: true };
-const sandbox: Built['sandbox'] = {
-  poisoned: false,
-  invoke: async () => {
-    await new Promise((resolve) => setTimeout(resolve, Number(runMs)));
-    return {
-      ...{ outcome: 'succeeded', value: { type: 'void' }, logs: [], logsDropped: 0, printed: '' },
-      phases: { queuedUs: 0, restoreUs: 0, runUs: 0, hostUs: Number(runMs) * 1000, resultUs: 0 },
-      ...{ exits: 1, hostCalls: 1, hostCallTimes: [], dirtyPages: 0 },
-    };
+const images: WorkerDeps['images'] = {
+  async build({ memory }) {
+    const loaded = await loadSandbox(driver, elf, { memory });
+    loaded.registerHostFunction('HostVoid', { params: [], returns: 'void' }, () => delay(Number(runMs)));
+    const sandbox = await loaded.evolve();
+    return { ok: true, image: await sandbox.snapshot(), sandbox };
   },
-  revoke: () => false,
-  close: async () => undefined,
-};
-const image: Built['image'] = {
-  memoryBytes: 1,
-  instantiate: async () => ({ ...sandbox }),
-  close: () => undefined,
 };
 const worker = buildWorker({
   config: {
@@ -38,7 +33,7 @@ const worker = buildWorker({
   },
   redis,
   blobs: undefined as never,
-  images: { build: async () => ({ ok: true, image, sandbox: { ...sandbox } }) },
+  images,
   logger: { info: () => undefined, warn: () => undefined, error: console.error },
 } as unknown as WorkerDeps);
 await worker.start();
