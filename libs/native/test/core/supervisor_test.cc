@@ -1,4 +1,10 @@
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <set>
 
 #include "harness.hpp"
 #include "ring0_guest.hpp"
@@ -66,6 +72,31 @@ SpecialRegisters special_of(SyncClient& client, Vm& vm) {
 void set_special(SyncClient& client, Vm& vm, const SpecialRegisters& value) {
   // SAFETY: the bytes of a local of this size.
   client.set_state(vm, StateKind::Special, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+}
+
+/** Descriptors of vCPUs that this process holds. */
+std::set<int> open_vcpus() {
+  std::set<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;  // the listing's own descriptor
+    const auto target = std::filesystem::read_symlink(entry.path(), gone);
+    if (!gone && target.string().starts_with("anon_inode:kvm-vcpu")) found.insert(std::stoi(entry.path().filename()));
+  }
+  return found;
+}
+
+uint64_t xcr0_of(int vcpu) {
+  kvm_xcrs xcrs{};
+  if (::ioctl(vcpu, KVM_GET_XCRS, &xcrs) < 0) throw Skip(std::string("KVM_GET_XCRS: ") + std::strerror(errno));
+  return xcrs.nr_xcrs > 0 ? xcrs.xcrs[0].value : 0;
+}
+
+/** As the guest's own `xsetbv` would. */
+void set_xcr0(int vcpu, uint64_t value) {
+  kvm_xcrs xcrs{};
+  xcrs.nr_xcrs = 1;
+  xcrs.xcrs[0].value = value;
+  if (::ioctl(vcpu, KVM_SET_XCRS, &xcrs) < 0) throw Skip(std::string("KVM_SET_XCRS: ") + std::strerror(errno));
 }
 
 }  // namespace
@@ -172,6 +203,28 @@ TEST("a restore brings KERNEL_GS_BASE of a supervisor back") {
     CHECK_EQ(vm->answer().registers.rcx, 0x51510000u);
     CHECK(enter(client, *vm, entry_at(kCode + 0x3000), true).exit == ExitKind::Halt);
     CHECK_EQ(vm->answer().registers.rbx, 0u);
+  }
+}
+
+// A KVM that emulates ring 0 runs no xsetbv: the host stands in for it, at the vCPU's own descriptor.
+TEST("a restore brings XCR0 of a supervisor back") {
+  constexpr uint64_t kX87Only = 1;
+  SyncClient client({.spare_shells = 0});
+  const auto others = open_vcpus();
+  auto vm = make_supervisor(client, supervisor_store());
+  auto own = open_vcpus();
+  for (const int other : others) own.erase(other);
+  CHECK_EQ(own.size(), 1u);
+  const int vcpu = *own.begin();
+  client.snapshot(*vm);
+  const uint64_t clean = xcr0_of(vcpu);
+  if ((clean | kX87Only) == kX87Only) throw Skip("this KVM gives guests no extended state beside x87");
+  for (int round = 0; round < 2; round++) {
+    CHECK(enter(client, *vm, entry_with(kData, 5), true).exit == ExitKind::Halt);
+    set_xcr0(vcpu, kX87Only);
+    CHECK_EQ(xcr0_of(vcpu), kX87Only);
+    CHECK(enter(client, *vm, entry_with(kData, 5), true).exit == ExitKind::Halt);
+    CHECK_EQ(xcr0_of(vcpu), clean);
   }
 }
 
