@@ -31,6 +31,7 @@ describe.skipIf(!kvmWorks)('a Prometheus that scrapes a Mayfly under a short loa
     );
     for (const guest of ['hello', 'echo', 'spin', 'hostcalls', 'output']) await mayfly.upload(guest);
     await load(mayfly);
+    await trouble(mayfly);
   });
   afterAll(async () => {
     await prometheus?.stop();
@@ -61,6 +62,23 @@ describe.skipIf(!kvmWorks)('a Prometheus that scrapes a Mayfly under a short loa
       'sum(faas_invoke_duration_seconds_count{mayfly_outcome="timeout"})',
     );
     expect(timeouts?.value).toBe(ofOutcome?.value);
+  });
+
+  test('what was tried again, given up and canceled is counted', async () => {
+    const value = async (expr: string) => (await prometheus.query(expr))[0]?.value;
+    const counted = () =>
+      Promise.all([
+        value('sum(mayfly_invocation_retries_total{mayfly_outcome="timeout"})'),
+        value('sum(mayfly_invocation_dead_lettered_total{mayfly_outcome="timeout"})'),
+        value('max(mayfly_dead_letter_depth)'),
+        value('sum(mayfly_invocation_cancels_total{mayfly_reason="request"})'),
+        value('sum(mayfly_invocation_cancels_total{mayfly_reason="disconnect"})'),
+      ]);
+    await vi.waitFor(async () => expect(await counted()).toEqual([1, 1, 1, 1, 1]), {
+      timeout: 10_000,
+      interval: 500,
+    });
+    expect(await value('max(mayfly_dead_letter_oldest_age_seconds)')).toBeGreaterThan(0);
   });
 
   test('an alert fires when its worker is gone, and none did before', async () => {
@@ -95,4 +113,55 @@ async function load(mayfly: Mayfly): Promise<void> {
     );
     await Promise.all(answers.splice(0));
   }
+}
+
+/** One async call that is tried again and given up, one that is canceled, and one client that goes away. */
+async function trouble(mayfly: Mayfly): Promise<void> {
+  const json = { 'content-type': 'application/json' };
+  const config = await mayfly.request('/v1/functions/spin/config');
+  const configured = await mayfly.request('/v1/functions/spin/config', {
+    method: 'PUT',
+    headers: { ...json, 'if-match': config.headers.get('etag') ?? '' },
+    body: JSON.stringify({ retry: { attempts: 2, minBackoffMs: 50, retryOn: ['timeout'] } }),
+  });
+  expect(configured.status).toBe(200);
+  const spin = async (timeoutMs: number): Promise<string> => {
+    const answer = await mayfly.request('/invoke', {
+      method: 'POST',
+      headers: { ...json, prefer: 'respond-async' },
+      body: JSON.stringify({ function: 'spin', entrypoint: 'Spin', args: [], timeoutMs }),
+    });
+    return ((await answer.json()) as { invocationId: string }).invocationId;
+  };
+  const state = async (id: string) =>
+    ((await (await mayfly.request(`/v1/invocations/${id}`)).json()) as { state: string }).state;
+  const dead = await spin(100);
+  await until(() => state(dead), 'dead_lettered');
+  const canceled = await spin(30_000);
+  await until(() => state(canceled), 'running');
+  expect((await mayfly.request(`/v1/invocations/${canceled}/cancel`, { method: 'POST' })).status).toBe(200);
+
+  const client = new AbortController();
+  const call = mayfly
+    .request('/invoke', {
+      method: 'POST',
+      headers: json,
+      body: JSON.stringify({ function: 'spin', entrypoint: 'Spin', args: [], timeoutMs: 30_000 }),
+      signal: client.signal,
+    })
+    .catch(() => 'gone');
+  const inFlight = async () => {
+    const hosts = (await (await mayfly.operator('/v1/hosts')).json()) as {
+      items: { callsInFlight: number }[];
+    };
+    return hosts.items.reduce((sum, { callsInFlight }) => sum + callsInFlight, 0);
+  };
+  await until(inFlight, 1);
+  client.abort();
+  expect(await call).toBe('gone');
+}
+
+/** `expect.poll`, outside a test. */
+async function until<T>(look: () => Promise<T>, wanted: T): Promise<void> {
+  await vi.waitFor(async () => expect(await look()).toBe(wanted), { timeout: 20_000, interval: 50 });
 }

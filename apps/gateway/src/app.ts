@@ -305,7 +305,7 @@ async function buildRoutes(
   const { tenantThrottled } = telemetry.metrics.instruments;
   answerWithProblems(app, {
     logger: services.logger,
-    onThrottled: (tenant, reason) => tenantThrottled.add(1, tenant, reason),
+    onThrottled: (tenant, reason, limit) => tenantThrottled.add(1, tenant, reason, limit),
   });
   observeRequests(app, telemetry);
   app.decorateRequest('tenant', '');

@@ -113,7 +113,7 @@ describe('the trace of a request', () => {
     await ended('admission');
     expect(find('admission')?.attributes['mayfly.quota.decision']).toBe('refused');
     expect(await text()).toContain(
-      'mayfly_tenant_throttled_total{mayfly_tenant_id="default",mayfly_reason="too-many-requests"} 1\n',
+      'mayfly_tenant_throttled_total{mayfly_tenant_id="default",mayfly_reason="too-many-requests",mayfly_limit="tenantMaxInFlight"} 1\n',
     );
     await gateway.drain();
     await first;

@@ -1,14 +1,16 @@
 import { ATTRIBUTES as A } from '@mayfly/telemetry';
 import type { Alert } from './definition.js';
-import { equals, matches, orZero, perSecond, quantile, seriesOf, shareOf, total } from './promql.js';
+import { equals, matches, orZero, perSecond, quantile, seriesOf, shared, shareOf, total } from './promql.js';
 
 const window = '5m';
+/** Callbacks that no receiver has answered, whatever it would have said (docs/invocations.md). */
+const noWayOut = matches(A.reason, 'dns|connect|timeout|tls|platform');
 
 /** What somebody must look at. Guests that fail are their owners' concern: no alert here counts them. */
 export const alerts: readonly Alert[] = [
   {
     name: 'MayflyNoWorker',
-    expr: total('workersAlive'),
+    expr: shared('workersAlive'),
     comparison: '< 1',
     forMinutes: 1,
     severity: 'page',
@@ -95,6 +97,72 @@ export const alerts: readonly Alert[] = [
     severity: 'page',
     summary: 'Calls are accepted and not answered in time.',
     runbook: 'Look at the age of the oldest job and at the workers; the callers have been told 503.',
+  },
+  {
+    name: 'MayflyRefuses',
+    expr: orZero(perSecond('tenantThrottled', { where: equals(A.reason, 'saturated'), window })),
+    comparison: '> 0.1',
+    forMinutes: 5,
+    severity: 'page',
+    summary: 'The platform refuses calls: it has no room for them, whatever their tenants may use.',
+    runbook:
+      'The panel "Refused at the door" names the limit: queue and start limits want slots or hosts, redisMemory wants room in Redis, maxInFlight another gateway.',
+  },
+  {
+    name: 'MayflyLostToHost',
+    expr: orZero(`sum (increase(${seriesOf('deadLettered')}{${equals(A.outcome, 'host-fault')}}[1h]))`),
+    comparison: '> 0',
+    forMinutes: 0,
+    severity: 'page',
+    summary: 'Async calls were given up because of the host: their guests are not to blame.',
+    runbook:
+      'Repair what the panel "Faults of the host" names, then redrive these dead letters (docs/invocations.md); tell their tenants.',
+  },
+  {
+    name: 'MayflyRetriesForHost',
+    expr: orZero(perSecond('retries', { where: equals(A.outcome, 'host-fault'), window })),
+    comparison: '> 0.1',
+    forMinutes: 10,
+    severity: 'ticket',
+    summary: 'Async calls are made again because of the host: their callers do not see it yet.',
+    runbook:
+      'Which worker? Its log has the chain of causes; cordon and drain it (docs/operations.md) when it is one host.',
+  },
+  {
+    name: 'MayflyDeadLettersOld',
+    expr: shared('deadLetterOldestAge'),
+    comparison: `> ${5 * 86_400}`,
+    forMinutes: 5,
+    severity: 'ticket',
+    summary: 'Dead letters are nearly a week old: they go when they are a week.',
+    runbook:
+      'Tell the tenants whose functions fail (dashboard "tenant"): they redrive them to a mended version, or purge them (docs/invocations.md).',
+  },
+  {
+    name: 'MayflyCallbacksStay',
+    expr: shareOf(
+      perSecond('callbackAttempts', { where: noWayOut, window }),
+      perSecond('callbackAttempts', { window }),
+    ),
+    comparison: '> 0.5',
+    forMinutes: 15,
+    severity: 'ticket',
+    summary: 'More than half of the attempts at callbacks reach no receiver.',
+    runbook:
+      'The panel "Attempts at callbacks" says why; when it is all tenants at once, look at name service, firewall and the way out of the gateways.',
+  },
+  {
+    name: 'MayflyClientsLeave',
+    expr: shareOf(
+      perSecond('cancels', { where: equals(A.reason, 'disconnect'), window }),
+      perSecond('invokeDuration', { window }),
+    ),
+    comparison: '> 0.2',
+    forMinutes: 10,
+    severity: 'ticket',
+    summary: 'One client in five goes away before its answer.',
+    runbook:
+      'Is the platform slow ("What the platform adds")? If not, look for a load balancer that cuts calls before their time limit.',
   },
   {
     name: 'MayflyEventLoopBusy',

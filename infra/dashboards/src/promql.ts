@@ -37,6 +37,10 @@ export const legendOf = (attribute: string): string => `{{${prometheusLabel(attr
 export const total = (key: MetricKey, { where, by }: Selection = {}): string =>
   `${grouped(by)} (${seriesOf(key)}${braces(where)})`;
 
+/** Value of a gauge that every process reports alike, since it is read in Redis: the largest, not the sum. */
+export const shared = (key: MetricKey, { where, by = [] }: Selection = {}): string =>
+  `max${by.length > 0 ? ` by (${by.map(prometheusLabel).join(', ')})` : ''} (${seriesOf(key)}${braces(where)})`;
+
 /** Events a second of a counter, or observations a second of a histogram. */
 export function perSecond(key: MetricKey, { where, by, window = WINDOW }: Selection = {}): string {
   const series = definition(key).type === 'histogram' ? `${seriesOf(key)}_count` : seriesOf(key);

@@ -12,8 +12,8 @@ export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
 
 export interface ProblemObservers {
   readonly logger: Logger;
-  /** A call was not let in; `reason` is the problem's word. */
-  readonly onThrottled: (tenant: string, reason: string) => void;
+  /** A call was not let in; `reason` is the problem's word, `limit` the name of the limit that it met. */
+  readonly onThrottled: (tenant: string, reason: string, limit: string) => void;
 }
 
 /** Why a call is not let in, as opposed to why it cannot be one. */
@@ -26,7 +26,8 @@ const THROTTLES = [
 /** Errors of handlers and hooks, and paths that no route has, leave as problems. */
 export function answerWithProblems(app: FastifyInstance, { logger, onThrottled }: ProblemObservers): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    if (THROTTLES.includes(error.code)) onThrottled(request.tenant, problemWord(error.code) ?? error.code);
+    if (THROTTLES.includes(error.code))
+      onThrottled(request.tenant, problemWord(error.code) ?? error.code, limitOf(error));
     if (isHostFault(error)) logger.error({ err: error }, 'request failed');
     // The next request of this connection shall find another gateway.
     if (isMayflyError(error, 'MAYFLY_ERR_GATEWAY_DRAINING')) reply.header('connection', 'close');
@@ -35,6 +36,13 @@ export function answerWithProblems(app: FastifyInstance, { logger, onThrottled }
   app.setNotFoundHandler((request, reply) =>
     sendAnswer(reply, problemOfError(notFound(`${request.method} ${request.url.slice(0, 200)}`))),
   );
+}
+
+function limitOf(error: unknown): string {
+  const { limit } = (isMayflyError(error) ? error.details : {}) as {
+    readonly limit?: { readonly name: string };
+  };
+  return limit?.name ?? 'none';
 }
 
 /** What the router refuses before a route is found, such as a path that does not decode. */

@@ -7,6 +7,7 @@ import {
   perSecond,
   quantile,
   seriesOf,
+  shared,
   shareOf,
   total,
   WINDOW,
@@ -66,7 +67,7 @@ export const overview: Dashboard = {
           unit: 'count',
           kind: 'stat',
           width: 3,
-          queries: [{ expr: total('workersAlive'), legend: 'workers' }],
+          queries: [{ expr: shared('workersAlive'), legend: 'workers' }],
         },
       ],
     },
@@ -99,12 +100,13 @@ export const overview: Dashboard = {
         },
         {
           title: 'Refused at the door',
-          description: 'Calls that were not let in, by reason.',
+          description:
+            'Calls that were not let in, by reason and limit. saturated is the platform, too-many-requests a tenant.',
           unit: 'perSecond',
           queries: [
             {
-              expr: orZero(perSecond('tenantThrottled', { by: [A.reason] })),
-              legend: `refused ${legendOf(A.reason)}`,
+              expr: orZero(perSecond('tenantThrottled', { by: [A.reason, A.limit] })),
+              legend: `refused ${legendOf(A.reason)} ${legendOf(A.limit)}`,
             },
           ],
         },
@@ -153,7 +155,7 @@ export const overview: Dashboard = {
           description: 'A line that does not come back to 0 is too few slots.',
           unit: 'count',
           width: 4,
-          queries: [{ expr: total('queueDepth', { by: [A.lane] }), legend: legendOf(A.lane) }],
+          queries: [{ expr: shared('queueDepth', { by: [A.lane] }), legend: legendOf(A.lane) }],
         },
         {
           title: 'Event loops',

@@ -1,6 +1,6 @@
 import { ATTRIBUTES as A } from '@mayfly/telemetry';
 import type { Dashboard } from '../definition.js';
-import { legendOf, orZero, perSecond, quantile, total } from '../promql.js';
+import { legendOf, orZero, perSecond, quantile, shared } from '../promql.js';
 
 /** The way between gateway and workers. */
 export const queue: Dashboard = {
@@ -15,7 +15,7 @@ export const queue: Dashboard = {
           title: 'Jobs that wait',
           description: 'Added and not taken by a worker yet, by lane.',
           unit: 'count',
-          queries: [{ expr: total('queueDepth', { by: [A.lane] }), legend: legendOf(A.lane) }],
+          queries: [{ expr: shared('queueDepth', { by: [A.lane] }), legend: legendOf(A.lane) }],
         },
         {
           title: 'Age of the oldest',
@@ -23,7 +23,7 @@ export const queue: Dashboard = {
           unit: 'seconds',
           warnAt: 5,
           alarmAt: 30,
-          queries: [{ expr: total('queueOldestAge', { by: [A.lane] }), legend: legendOf(A.lane) }],
+          queries: [{ expr: shared('queueOldestAge', { by: [A.lane] }), legend: legendOf(A.lane) }],
         },
         {
           title: 'Time in the queue',
@@ -40,7 +40,7 @@ export const queue: Dashboard = {
           unit: 'count',
           queries: [
             {
-              expr: total('queueJobs', { by: [A.messagingDestination, A.jobState] }),
+              expr: shared('queueJobs', { by: [A.messagingDestination, A.jobState] }),
               legend: `${legendOf(A.messagingDestination)} ${legendOf(A.jobState)}`,
             },
           ],
@@ -85,6 +85,71 @@ export const queue: Dashboard = {
             {
               expr: orZero(perSecond('dispatchFailures', { by: [A.errorType] })),
               legend: `failed ${legendOf(A.errorType)}`,
+            },
+          ],
+        },
+      ],
+    },
+    {
+      title: 'Again, given up, called off',
+      panels: [
+        {
+          title: 'Attempts that are followed by another',
+          description: 'Async calls, by how the attempt ended. host-fault is ours, the rest are guests.',
+          unit: 'perSecond',
+          queries: [
+            {
+              expr: orZero(perSecond('retries', { by: [A.outcome] })),
+              legend: `again ${legendOf(A.outcome)}`,
+            },
+          ],
+        },
+        {
+          title: 'Given up',
+          description: 'Async calls that became dead letters, by how their last attempt ended.',
+          unit: 'perSecond',
+          queries: [
+            {
+              expr: orZero(perSecond('deadLettered', { by: [A.outcome] })),
+              legend: `given up ${legendOf(A.outcome)}`,
+            },
+          ],
+        },
+        {
+          title: 'Dead letters',
+          description: 'Of all tenants: neither redriven nor purged yet.',
+          unit: 'count',
+          queries: [{ expr: shared('deadLetterDepth'), legend: 'dead letters' }],
+        },
+        {
+          title: 'Age of the oldest dead letter',
+          description:
+            'A letter is kept for a week; what its tenant wants to redrive must be redriven before.',
+          unit: 'seconds',
+          warnAt: 86_400,
+          alarmAt: 5 * 86_400,
+          queries: [{ expr: shared('deadLetterOldestAge'), legend: 'oldest' }],
+        },
+        {
+          title: 'Canceled',
+          description: 'request: somebody asked for it. disconnect: the client went away before its answer.',
+          unit: 'perSecond',
+          queries: [
+            {
+              expr: orZero(perSecond('cancels', { by: [A.reason] })),
+              legend: `canceled ${legendOf(A.reason)}`,
+            },
+          ],
+        },
+        {
+          title: 'Attempts at callbacks',
+          description:
+            'delivered, or why not. status is what the receiver answered; the other words are ways that did not lead there.',
+          unit: 'perSecond',
+          queries: [
+            {
+              expr: orZero(perSecond('callbackAttempts', { by: [A.reason] })),
+              legend: `callback ${legendOf(A.reason)}`,
             },
           ],
         },

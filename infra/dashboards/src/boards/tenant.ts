@@ -59,12 +59,12 @@ export const tenants: Dashboard = {
         },
         {
           title: 'Refused',
-          description: 'Calls that were not let in, by reason.',
+          description: 'Calls that were not let in, by reason and the limit that they met.',
           unit: 'perSecond',
           queries: [
             {
-              expr: orZero(perSecond('tenantThrottled', { where, by: [A.tenant, A.reason] })),
-              legend: `${legend} ${legendOf(A.reason)}`,
+              expr: orZero(perSecond('tenantThrottled', { where, by: [A.tenant, A.reason, A.limit] })),
+              legend: `${legend} ${legendOf(A.reason)} ${legendOf(A.limit)}`,
             },
           ],
         },

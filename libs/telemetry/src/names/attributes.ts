@@ -45,6 +45,8 @@ export const ATTRIBUTES = {
   phase: 'mayfly.phase',
   /** Why a call was not let in: the error's word in the API, such as `too-many-requests`. */
   reason: 'mayfly.reason',
+  /** Which limit it met, as the problem's `limit.name` says; `none` where there is none. */
+  limit: 'mayfly.limit',
   queueDepth: 'mayfly.queue.depth',
   quotaDecision: 'mayfly.quota.decision',
   worker: 'mayfly.worker.id',

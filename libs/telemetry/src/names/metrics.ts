@@ -135,7 +135,7 @@ export const METRICS = {
   tenantThrottled: {
     ...{ name: 'mayfly.tenant.throttled', type: 'counter', unit: '{invocation}', ...gateway },
     description: 'Calls that were not let in',
-    labels: [A.tenant, A.reason],
+    labels: [A.tenant, A.reason, A.limit],
     bounded: { labels: 1, group: 'tenant' },
   },
   tenantInFlight: {
