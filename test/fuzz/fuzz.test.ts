@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCorpus } from './src/corpus.js';
 import { fuzz } from './src/fuzzer.js';
 import { NATIVE_TARGETS, runNative } from './src/native-targets.js';
@@ -28,13 +31,39 @@ describe.each(TARGETS)('$name', (target) => {
 });
 
 describe('the native core', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mayfly-fuzz-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
   beforeAll(() => {
-    const folder = fileURLToPath(new URL('.', import.meta.url));
-    execFileSync('make', ['-C', folder, '-j2'], { stdio: 'pipe' });
+    const sources = fileURLToPath(new URL('.', import.meta.url));
+    execFileSync('make', ['-C', sources, '-j2'], { stdio: 'pipe' });
   });
 
-  test.each(NATIVE_TARGETS)('$name keeps its promises for inputs by chance', async ({ program }) => {
-    expect(await runNative(program, { seconds: SECONDS, seed: SEED })).toMatchObject({ ok: true });
+  test.each(NATIVE_TARGETS)(
+    '$name keeps its promises for kept inputs, and for those by chance',
+    async (target) => {
+      expect(await runNative(target, { seconds: SECONDS, seed: SEED })).toMatchObject({ ok: true });
+    },
+  );
+
+  test.each([
+    {
+      text: 'kept line 2 is no input',
+      program: 'outbox-fuzz',
+      lines: 'out:62 -> not mine, entries 0\nout:no',
+    },
+    { text: 'kept line 1 shows: not mine', program: 'outbox-fuzz', lines: 'out:62 -> go on, entries 0' },
+    {
+      text: 'kept line 2 shows what line 1 does',
+      program: 'outbox-fuzz',
+      lines: 'out:62 -> not mine, entries 0\n'.repeat(2),
+    },
+    { text: 'no kept inputs', program: 'walk-fuzz', lines: '# none' },
+  ])('a run whose kept inputs are not as they say fails: $text', async ({ text, program, lines }) => {
+    const kept = join(folder, 'kept.txt');
+    writeFileSync(kept, lines);
+    const run = await runNative({ program, kept }, { seconds: 0, seed: SEED });
+    expect(run).toMatchObject({ ok: false, output: expect.stringContaining(text) });
   });
 });
 

@@ -51,8 +51,8 @@ async function main(): Promise<number> {
     process.stdout.write(`  FINDING ${finding.text}\n  saved as ${file}\n`);
     process.stdout.write(`  again: npm run fuzz -- --only ${target.name} --input ${file}\n`);
   }
-  for (const { program } of natives) {
-    const { ok, output } = await runNative(program, { seconds, seed });
+  for (const target of natives) {
+    const { ok, output } = await runNative(target, { seconds, seed });
     process.stdout.write(`${output}\n`);
     if (!ok) findings++;
   }
