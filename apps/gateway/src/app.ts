@@ -75,6 +75,7 @@ import { SecretStore } from './secrets/secret-store.js';
 import type { CheckArtifact, Services } from './services.js';
 import { observePlatform } from './telemetry/platform-metrics.js';
 import { observeRequests } from './telemetry/request-telemetry.js';
+import { Throttles } from './telemetry/throttles.js';
 import { authenticatorOf } from './tenants/authenticator.js';
 import { ensureBootstrapTenant } from './tenants/bootstrap.js';
 import { keepGate } from './tenants/gate-settings.js';
@@ -222,6 +223,7 @@ export async function buildApp(deps: GatewayDeps): Promise<Gateway> {
   const services: Services = {
     ...{ config, logger, blobs, checkArtifact, registry, cache, store, producer, invoker, ends, hosts },
     memory,
+    throttles: new Throttles(instruments.tenantThrottled),
     ...{ canceler, attempts, deadLetters },
     gate,
     ...{
@@ -302,11 +304,7 @@ async function buildRoutes(
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
   });
-  const { tenantThrottled } = telemetry.metrics.instruments;
-  answerWithProblems(app, {
-    logger: services.logger,
-    onThrottled: (tenant, reason, limit) => tenantThrottled.add(1, tenant, reason, limit),
-  });
+  answerWithProblems(app, services);
   observeRequests(app, telemetry);
   app.decorateRequest('tenant', '');
   app.addHook('onRoute', ({ method, url, config }) => {

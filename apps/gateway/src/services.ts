@@ -21,6 +21,7 @@ import type { ReadinessListener } from './registry/readiness-listener.js';
 import type { RollbackWatch } from './registry/rollback-watch.js';
 import type { SecretGrants } from './secrets/secret-grants.js';
 import type { SecretStore } from './secrets/secret-store.js';
+import type { Throttles } from './telemetry/throttles.js';
 import type { KeyAdmin } from './tenants/key-admin.js';
 import type { TenantAdmin } from './tenants/tenant-admin.js';
 import type { TenantDirectory } from './tenants/tenant-directory.js';
@@ -51,6 +52,7 @@ export interface Services {
   readonly deadLetters: DeadLetters;
   readonly hosts: Hosts;
   readonly memory: RedisMemory;
+  readonly throttles: Throttles;
   readonly policies: TenantPolicies;
   /** Tenants and keys, in memory. */
   readonly directory: TenantDirectory;

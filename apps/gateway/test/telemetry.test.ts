@@ -119,6 +119,24 @@ describe('the trace of a request', () => {
     await first;
   });
 
+  it('counts each call of a batch that was not let in once', async () => {
+    const { gateway, text } = await start();
+    const json = { maxRunning: 1, maxQueued: 1 };
+    expect((await gateway.operator('/v1/tenants/default/quotas', { method: 'PUT', json })).ok).toBe(true);
+    const batch = (calls: number) =>
+      gateway.fetch('/v1/functions/echo/invoke-batch', {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-ndjson', prefer: 'respond-async' },
+        body: `${JSON.stringify({ entrypoint: 'echo-int', args: [3] })}\n`.repeat(calls),
+      });
+    expect((await batch(5)).status).toBe(202);
+    // None of these comes in: the first one's error is the answer.
+    expect((await batch(2)).status).toBe(429);
+    expect(await text()).toContain(
+      'mayfly_tenant_throttled_total{mayfly_tenant_id="default",mayfly_reason="too-many-requests",mayfly_limit="maxQueued"} 5\n',
+    );
+  });
+
   it('is not made for those who ask whether the gateway lives', async () => {
     const { gateway, spans } = await start();
     await gateway.fetch('/livez', { headers: sampled });

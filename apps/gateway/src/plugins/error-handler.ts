@@ -2,32 +2,20 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { isMayflyError } from '@mayfly/contracts';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
-import { gatewayError, notFound, problemWord } from '../errors.js';
+import { gatewayError, notFound } from '../errors.js';
 import { type Answer, isHostFault, problemOfError } from '../problem.js';
+import type { Services } from '../services.js';
 
 export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
   return reply.code(answer.status).headers(answer.headers).send(answer.body);
 }
 
-export interface ProblemObservers {
-  readonly logger: Logger;
-  /** A call was not let in; `reason` is the problem's word, `limit` the name of the limit that it met. */
-  readonly onThrottled: (tenant: string, reason: string, limit: string) => void;
-}
-
-/** Why a call is not let in, as opposed to why it cannot be one. */
-const THROTTLES = [
-  'MAYFLY_ERR_GATEWAY_TENANT_BUSY',
-  'MAYFLY_ERR_GATEWAY_SATURATED',
-  'MAYFLY_ERR_GATEWAY_DRAINING',
-];
+export type ProblemObservers = Pick<Services, 'logger' | 'throttles'>;
 
 /** Errors of handlers and hooks, and paths that no route has, leave as problems. */
-export function answerWithProblems(app: FastifyInstance, { logger, onThrottled }: ProblemObservers): void {
+export function answerWithProblems(app: FastifyInstance, { logger, throttles }: ProblemObservers): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    if (THROTTLES.includes(error.code))
-      onThrottled(request.tenant, problemWord(error.code) ?? error.code, limitOf(error));
+    throttles.note(request.tenant, error);
     if (isHostFault(error)) logger.error({ err: error }, 'request failed');
     // The next request of this connection shall find another gateway.
     if (isMayflyError(error, 'MAYFLY_ERR_GATEWAY_DRAINING')) reply.header('connection', 'close');
@@ -36,13 +24,6 @@ export function answerWithProblems(app: FastifyInstance, { logger, onThrottled }
   app.setNotFoundHandler((request, reply) =>
     sendAnswer(reply, problemOfError(notFound(`${request.method} ${request.url.slice(0, 200)}`))),
   );
-}
-
-function limitOf(error: unknown): string {
-  const { limit } = (isMayflyError(error) ? error.details : {}) as {
-    readonly limit?: { readonly name: string };
-  };
-  return limit?.name ?? 'none';
 }
 
 /** What the router refuses before a route is found, such as a path that does not decode. */

@@ -133,6 +133,7 @@ export class BatchCaller {
 
   /** As of a request of its own. */
   #note(error: unknown): void {
+    this.#services.throttles.note(this.#batch.request.tenant, error);
     if (isHostFault(error)) this.#services.logger.error({ err: error }, 'call of a batch failed');
   }
 }
