@@ -55,6 +55,7 @@ export class ScriptedWorker {
   readonly #attempts: Attempts;
   /** Hears orders to cancel. */
   readonly #subscriber: Redis;
+  #isClosing = false;
   /** Calls that run, by invocation id. */
   readonly #held = new Map<string, Held>();
 
@@ -76,7 +77,12 @@ export class ScriptedWorker {
     this.#attempts = new Attempts(this.#redis);
     this.#subscriber = new Redis({ path: redisPath, maxRetriesPerRequest: null });
     for (const redis of [this.#redis, this.#subscriber]) redis.on('error', () => undefined);
-    this.#subscriber.on('message', (_channel, message) => void this.#obey(message));
+    this.#subscriber.on('message', (_channel, message) => {
+      this.#obey(message).catch((error: unknown) => {
+        // An order that comes while it closes finds its connection gone.
+        if (!this.#isClosing) throw error;
+      });
+    });
   }
 
   /** Resolves once jobs are taken; `alive` makes the gateway ready, too. */
@@ -92,6 +98,7 @@ export class ScriptedWorker {
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
     await Promise.all(this.#workers.map((worker) => worker.close(true)));
     for (const socket of this.#sockets.values()) socket.destroy();
     this.#redis.disconnect();
