@@ -4,7 +4,7 @@ import { assemble, LeakVm, PLACE, startKvm, USER_STARTS, words } from './support
 
 const { driver, skipped } = await startKvm();
 
-/** What would change control registers, debug registers, descriptor tables or MSRs. CPL 3 may do none of it. */
+/** What would change control registers, XCR0, debug registers, descriptor tables or MSRs. CPL 3 may do none of it. */
 const INSTRUCTIONS: readonly string[] = [
   'movq %rax, %cr0',
   'movq %rax, %cr2',
@@ -16,6 +16,7 @@ const INSTRUCTIONS: readonly string[] = [
   'wrmsr',
   'rdmsr',
   'swapgs',
+  'xsetbv',
   'clts',
   'lmsw %ax',
   'lgdt (%rsp)',
