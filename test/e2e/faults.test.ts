@@ -34,7 +34,7 @@ describe.skipIf(!kvmWorks)('when processes die (needs /dev/kvm)', () => {
             timeout: 60_000,
             interval: 250,
           })
-          .toBe('timed_out');
+          .toBe('dead_lettered');
       }
     } finally {
       await mayfly.stop();

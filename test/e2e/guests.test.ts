@@ -18,9 +18,12 @@ interface Expectation {
   readonly phase?: 'init';
 }
 
-const expectations = JSON.parse(
-  readFileSync(path.join(root, 'guests/expectations.json'), 'utf8'),
-) as readonly Expectation[];
+/** Their rows say what holds without the worker's host functions; with them, `secrets` and `retries` of this folder do. */
+const LIBRARY_ONLY = ['settings', 'retries'];
+
+const expectations = (
+  JSON.parse(readFileSync(path.join(root, 'guests/expectations.json'), 'utf8')) as readonly Expectation[]
+).filter(({ guest }) => !LIBRARY_ONLY.includes(guest));
 
 /** Every guest of the table, hostile ones included, through HTTP, queue and micro-VM. */
 describe.skipIf(!kvmWorks)('POST /invoke answers each guest with its outcome (needs /dev/kvm)', () => {
