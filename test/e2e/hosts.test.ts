@@ -65,7 +65,9 @@ describe.skipIf(!kvmWorks)('hosts and what a tenant requires of them (needs /dev
     expect((await post(`${second}/uncordon`)).status).toBe(200);
     expect((await post(`${first}/drain`)).status).toBe(200);
     await expect.poll(() => stateOf(first), { timeout: 15_000 }).toBe('drained');
-    await expect.poll(() => record(moved), { timeout: 20_000 }).toMatchObject({ state: 'dead_lettered', outcome: 'timeout' });
+    await expect
+      .poll(() => record(moved), { timeout: 20_000 })
+      .toMatchObject({ state: 'dead_lettered', outcome: 'timeout' });
 
     // The second dies with a call; the first, uncordoned, runs it.
     const orphan = await accept();
@@ -75,6 +77,8 @@ describe.skipIf(!kvmWorks)('hosts and what a tenant requires of them (needs /dev
     const victim = mayfly.workers.find((worker) => worker.output().includes(second));
     await victim?.end('SIGKILL');
     await expect.poll(() => stateOf(second), { timeout: 15_000 }).toBe('dead');
-    await expect.poll(() => record(orphan), { timeout: 40_000 }).toMatchObject({ state: 'dead_lettered', outcome: 'timeout' });
+    await expect
+      .poll(() => record(orphan), { timeout: 40_000 })
+      .toMatchObject({ state: 'dead_lettered', outcome: 'timeout' });
   }, 120_000);
 });
