@@ -1,38 +1,24 @@
 import { request as httpRequest } from 'node:http';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { asTheyFinish } from '../src/batches/as-they-finish.js';
 import { type BatchLine, type LineLimits, readLines } from '../src/batches/read-lines.js';
-import { echo, ScriptedWorker } from './support/scripted-worker.js';
+import { workerOfFile } from './support/file-redis.js';
+import { echo } from './support/scripted-worker.js';
 import { ECHO_MANIFEST, startGateway, TENANT_KEY, type TestGateway } from './support/test-gateway.js';
 
-let redis: RedisServer;
-let worker: ScriptedWorker;
-let client: Redis;
+const file = workerOfFile();
 /** First arguments of the calls that a worker ran. */
 let ran: unknown[] = [];
 
-beforeAll(async () => {
-  redis = await startRedis();
-  client = new Redis({ path: redis.socketPath });
-  worker = await new ScriptedWorker(echo, { redisPath: redis.socketPath, concurrency: 16 }).ready();
-});
-afterAll(async () => {
-  await worker.close();
-  client.disconnect();
-  await redis.stop();
-});
-
 async function gatewayWithEcho(): Promise<TestGateway> {
   ran = [];
-  worker.script = (item, job) => {
+  file.worker.script = (item, job) => {
     if (item.input.kind === 'args') ran.push(item.input.args[0]?.value);
     return echo(item, job);
   };
-  await client.flushall();
-  await worker.beat();
-  const gateway = await startGateway({ redis });
+  await file.client.flushall();
+  await file.worker.beat();
+  const gateway = await startGateway({ redis: file.server });
   expect((await gateway.upload('echo', ECHO_MANIFEST)).ok).toBe(true);
   return gateway;
 }
@@ -106,7 +92,7 @@ describe('POST /v1/functions/{fn}/invoke-batch', () => {
 
   it('answers what is wrong with a call on its own line, and runs the others', async () => {
     const gateway = await gatewayWithEcho();
-    worker.script = (item, job) =>
+    file.worker.script = (item, job) =>
       item.input.kind === 'args' && item.input.args[0]?.value === 9
         ? { outcome: 'aborted', detail: { message: 'no' } }
         : echo(item, job);
@@ -157,7 +143,7 @@ describe('POST /v1/functions/{fn}/invoke-batch', () => {
       open = resolve;
     });
     onTestFinished(() => open());
-    worker.script = async (item, job) => {
+    file.worker.script = async (item, job) => {
       ran.push(item.invocationId);
       await opened;
       return echo(item, job) as object;

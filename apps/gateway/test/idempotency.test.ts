@@ -1,39 +1,25 @@
 import type { InvocationItem } from '@mayfly/contracts';
 import { keys } from '@mayfly/contracts';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Claim } from '../src/idempotency/claims.js';
 import { tinyElf } from './support/elf.js';
-import { echo, ScriptedWorker } from './support/scripted-worker.js';
+import { workerOfFile } from './support/file-redis.js';
+import { echo } from './support/scripted-worker.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
-let redis: RedisServer;
-let worker: ScriptedWorker;
-let client: Redis;
+const file = workerOfFile();
 /** Invocations that a worker ran. */
 let ran: string[] = [];
 
-beforeAll(async () => {
-  redis = await startRedis();
-  client = new Redis({ path: redis.socketPath });
-  worker = await new ScriptedWorker(echo, { redisPath: redis.socketPath, concurrency: 16 }).ready();
-});
-afterAll(async () => {
-  await worker.close();
-  client.disconnect();
-  await redis.stop();
-});
-
 async function gatewayWithEcho(): Promise<TestGateway> {
   ran = [];
-  worker.script = (item, job) => {
+  file.worker.script = (item, job) => {
     ran.push(item.invocationId);
     return echo(item, job);
   };
-  await client.flushall();
-  await worker.beat();
-  const gateway = await startGateway({ redis });
+  await file.client.flushall();
+  await file.worker.beat();
+  const gateway = await startGateway({ redis: file.server });
   expect((await gateway.upload('echo', ECHO_MANIFEST)).ok).toBe(true);
   return gateway;
 }
@@ -48,7 +34,7 @@ function gate() {
   const taken = new Promise<InvocationItem>((resolve) => {
     take = resolve;
   });
-  worker.script = async (item, job) => {
+  file.worker.script = async (item, job) => {
     ran.push(item.invocationId);
     take(item);
     await opened;
@@ -62,8 +48,8 @@ const CALL = { function: 'echo', entrypoint: 'echo-int', args: [3] };
 const KEY = { 'idempotency-key': 'order-17' };
 
 async function claims(): Promise<[key: string, claim: Claim][]> {
-  const found = await client.keys(keys.idempotency('default', '*'));
-  return Promise.all(found.map(async (key) => [key, JSON.parse((await client.get(key)) ?? '')]));
+  const found = await file.client.keys(keys.idempotency('default', '*'));
+  return Promise.all(found.map(async (key) => [key, JSON.parse((await file.client.get(key)) ?? '')]));
 }
 
 describe('Idempotency-Key', () => {
@@ -79,7 +65,7 @@ describe('Idempotency-Key', () => {
 
   it('answers the same on another gateway', async () => {
     const gateway = await gatewayWithEcho();
-    const other = await startGateway({ redis });
+    const other = await startGateway({ redis: file.server });
     const first = await gateway.invoke(CALL, KEY);
     const again = await other.invoke(CALL, KEY);
     expect(await again.text()).toBe(await first.text());
@@ -134,7 +120,7 @@ describe('Idempotency-Key', () => {
 
   it('lets one of many through that come at once', async () => {
     const gateway = await gatewayWithEcho();
-    const other = await startGateway({ redis });
+    const other = await startGateway({ redis: file.server });
     const headers = { ...KEY, prefer: 'wait=20' };
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, index) => (index % 2 ? gateway : other).invoke(CALL, headers)),
@@ -167,18 +153,18 @@ describe('Idempotency-Key', () => {
 
   it('keeps what the guest did, also its faults', async () => {
     const gateway = await gatewayWithEcho();
-    worker.script = () => ({ outcome: 'aborted', detail: { message: 'no' } });
+    file.worker.script = () => ({ outcome: 'aborted', detail: { message: 'no' } });
     const first = await gateway.invoke(CALL, KEY);
-    worker.script = echo;
+    file.worker.script = echo;
     const again = await gateway.invoke(CALL, KEY);
     expect([again.status, await again.text()]).toEqual([502, await first.text()]);
   });
 
   it.each(['host-fault', 'canceled'] as const)('runs anew what ended as %s', async (outcome) => {
     const gateway = await gatewayWithEcho();
-    worker.script = () => ({ outcome, detail: { message: 'gone' } });
+    file.worker.script = () => ({ outcome, detail: { message: 'gone' } });
     const first = await gateway.invoke(CALL, KEY);
-    worker.script = echo;
+    file.worker.script = echo;
     const again = await gateway.invoke(CALL, KEY);
     expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, null]);
     expect(again.headers.get('invocation-id')).not.toBe(first.headers.get('invocation-id'));
@@ -188,7 +174,7 @@ describe('Idempotency-Key', () => {
 
   it('is free again after a refusal', async () => {
     const gateway = await gatewayWithEcho();
-    const busy = await startGateway({ redis, env: { MAYFLY_GATEWAY_MAX_IN_FLIGHT: '1' } });
+    const busy = await startGateway({ redis: file.server, env: { MAYFLY_GATEWAY_MAX_IN_FLIGHT: '1' } });
     const { open, taken } = gate();
     const running = busy.invoke(CALL);
     await taken;
@@ -204,9 +190,9 @@ describe('Idempotency-Key', () => {
     await gateway.invoke(CALL, KEY);
     const [[key, claim] = ['', undefined]] = await claims();
     const dead = { ...claim, id: `inv_${'0'.repeat(32)}`, untilMs: Date.now() + 60_000 };
-    await client.set(key, JSON.stringify(dead), 'PX', 60_000);
+    await file.client.set(key, JSON.stringify(dead), 'PX', 60_000);
     expect((await gateway.invoke(CALL, KEY)).status).toBe(409);
-    await client.set(key, JSON.stringify({ ...dead, untilMs: Date.now() - 1 }), 'PX', 60_000);
+    await file.client.set(key, JSON.stringify({ ...dead, untilMs: Date.now() - 1 }), 'PX', 60_000);
     const answers = await Promise.all(
       Array.from({ length: 5 }, () => gateway.invoke(CALL, { ...KEY, prefer: 'wait=20' })),
     );
@@ -221,9 +207,12 @@ describe('Idempotency-Key', () => {
     const id = first.headers.get('invocation-id') ?? '';
     const lost = `inv_${'1'.repeat(32)}`;
     const [[key, claim] = ['', undefined]] = await claims();
-    const accepted = JSON.parse((await client.get(keys.accepted('default', id))) ?? '');
-    await client.set(keys.accepted('default', lost), JSON.stringify({ ...accepted, invocationId: lost }));
-    await client.set(key, JSON.stringify({ ...claim, id: lost }), 'PX', 60_000);
+    const accepted = JSON.parse((await file.client.get(keys.accepted('default', id))) ?? '');
+    await file.client.set(
+      keys.accepted('default', lost),
+      JSON.stringify({ ...accepted, invocationId: lost }),
+    );
+    await file.client.set(key, JSON.stringify({ ...claim, id: lost }), 'PX', 60_000);
     const again = await gateway.invoke(CALL, headers);
     expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, null]);
     const shown = await (await gateway.fetch(`/v1/invocations/${lost}`)).json();
@@ -235,7 +224,7 @@ describe('Idempotency-Key', () => {
     const gateway = await gatewayWithEcho();
     await gateway.invoke(CALL, KEY);
     const [[key] = ['']] = await claims();
-    const lifeMs = await client.pttl(key);
+    const lifeMs = await file.client.pttl(key);
     expect(lifeMs).toBeGreaterThan(86_000_000);
     expect(lifeMs).toBeLessThanOrEqual(86_400_000);
     expect(await claims()).toHaveLength(1);
@@ -252,7 +241,7 @@ describe('Idempotency-Key', () => {
   it('is required where the settings of the function say so', async () => {
     const gateway = await gatewayWithEcho();
     const settings = JSON.stringify({ requireIdempotencyKey: true });
-    await client.hset(keys.function('default', 'echo'), 'settings', settings);
+    await file.client.hset(keys.function('default', 'echo'), 'settings', settings);
     gateway.services.cache.clear();
     const response = await gateway.invoke(CALL);
     expect([response.status, (await response.json()).errors[0]?.pointer]).toEqual([400, '#idempotency-key']);
@@ -294,10 +283,10 @@ describe('Idempotency-Key of an upload', () => {
     const gateway = await gatewayWithEcho();
     await upload(gateway, 80);
     const [[key, { answer: _, ...claim }] = ['', {} as Claim]] = await claims();
-    await client.set(key, JSON.stringify({ ...claim, untilMs: Date.now() + 60_000 }), 'PX', 60_000);
+    await file.client.set(key, JSON.stringify({ ...claim, untilMs: Date.now() + 60_000 }), 'PX', 60_000);
     const refused = await upload(gateway, 80);
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([409, '1']);
-    await client.set(key, JSON.stringify({ ...claim, untilMs: Date.now() - 1 }), 'PX', 60_000);
+    await file.client.set(key, JSON.stringify({ ...claim, untilMs: Date.now() - 1 }), 'PX', 60_000);
     expect((await upload(gateway, 80)).status).toBe(200);
     expect((await claims())[0]?.[1].answer?.status).toBe(200);
   });

@@ -1,31 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AcceptedRecord, type InvocationItem, type InvocationJob, keys } from '@mayfly/contracts';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
-import { echo, recordOf, ScriptedWorker } from './support/scripted-worker.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { workerOfFile } from './support/file-redis.js';
+import { echo, recordOf } from './support/scripted-worker.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
-let redis: RedisServer;
-let worker: ScriptedWorker;
-let client: Redis;
-
-beforeAll(async () => {
-  redis = await startRedis();
-  client = new Redis({ path: redis.socketPath });
-  worker = await new ScriptedWorker(echo, { redisPath: redis.socketPath, concurrency: 16 }).ready();
-});
-afterAll(async () => {
-  await worker.close();
-  client.disconnect();
-  await redis.stop();
-});
+const file = workerOfFile();
 
 async function gatewayWithEcho(): Promise<TestGateway> {
-  worker.script = echo;
-  await client.flushall();
-  await worker.beat();
-  const gateway = await startGateway({ redis });
+  file.worker.script = echo;
+  await file.client.flushall();
+  await file.worker.beat();
+  const gateway = await startGateway({ redis: file.server });
   expect((await gateway.upload('echo', ECHO_MANIFEST)).ok).toBe(true);
   return gateway;
 }
@@ -43,7 +29,7 @@ function gate() {
   const taken = new Promise<InvocationItem>((resolve) => {
     take = resolve;
   });
-  worker.script = async (item, job) => {
+  file.worker.script = async (item, job) => {
     take(item);
     await opened;
     return echo(item, job) as ReturnType<typeof echo> & object;
@@ -77,7 +63,7 @@ describe('Prefer: respond-async, wait=N', () => {
     const headers = { prefer: 'respond-async, wait=20' };
     const raw = await gateway.fetch('/invoke/echo', { method: 'POST', body: 'abc', headers });
     expect([raw.status, await raw.text()]).toEqual([200, 'abc']);
-    worker.script = () => ({ outcome: 'aborted', detail: { message: 'no' } });
+    file.worker.script = () => ({ outcome: 'aborted', detail: { message: 'no' } });
     const failed = await gateway.invoke(CALL, headers);
     expect([failed.status, (await failed.json()).code]).toEqual([502, 'aborted']);
   });
@@ -98,7 +84,7 @@ describe('Prefer: respond-async, wait=N', () => {
     const response = await gateway.invoke(CALL, { prefer: 'respond-async, return=minimal, handling=strict' });
     expect(response.status).toBe(400);
     expect((await response.json()).errors[0]?.pointer).toBe('#prefer');
-    expect(await client.zcard(keys.index('default'))).toBe(0);
+    expect(await file.client.zcard(keys.index('default'))).toBe(0);
   });
 });
 
@@ -119,7 +105,7 @@ describe('GET /v1/invocations/{id} with Prefer: wait=N', () => {
 
   it('hears of the end of a call that another gateway took', async () => {
     const gateway = await gatewayWithEcho();
-    const other = await startGateway({ redis });
+    const other = await startGateway({ redis: file.server });
     const { open, taken } = gate();
     const id = await accept(gateway);
     await taken;
@@ -137,14 +123,14 @@ describe('GET /v1/invocations/{id} with Prefer: wait=N', () => {
     const waiting = ended(gateway, id);
     await expect.poll(() => gateway.services.ends.size).toBe(1);
     const { alias: _, ...accepted }: AcceptedRecord = JSON.parse(
-      (await client.get(keys.accepted('default', id))) ?? '',
+      (await file.client.get(keys.accepted('default', id))) ?? '',
     );
     const record = recordOf(
       { ...accepted, input: { kind: 'args', args: [] }, timeoutMs: 1 },
       { function: { tenant: 'default', name: 'echo', version: 1 } } as InvocationJob,
       { outcome: 'aborted' },
     );
-    await client.set(keys.record('default', id), JSON.stringify(record));
+    await file.client.set(keys.record('default', id), JSON.stringify(record));
     expect(await (await waiting).json()).toMatchObject({ state: 'failed' });
   });
 
@@ -215,7 +201,7 @@ describe('entity tags', () => {
 describe('GET /v1/invocations/{id}/logs', () => {
   it('answers with the log as text, and as a JSON line each', async () => {
     const gateway = await gatewayWithEcho();
-    worker.script = (item, job) => ({ ...(echo(item, job) as object), logTail: 'one\n"two"\n' });
+    file.worker.script = (item, job) => ({ ...(echo(item, job) as object), logTail: 'one\n"two"\n' });
     const id = await accept(gateway);
     await ended(gateway, id);
     const text = await gateway.fetch(`/v1/invocations/${id}/logs`);
@@ -235,7 +221,11 @@ describe('results', () => {
     const gateway = await gatewayWithEcho();
     const id = await accept(gateway);
     await ended(gateway, id);
-    await client.hset(keys.function('default', 'echo'), 'settings', JSON.stringify({ resultRetentionMs: 1 }));
+    await file.client.hset(
+      keys.function('default', 'echo'),
+      'settings',
+      JSON.stringify({ resultRetentionMs: 1 }),
+    );
     gateway.services.cache.clear();
     await delay(2);
     const result = await gateway.fetch(`/v1/invocations/${id}/result`);
@@ -247,10 +237,14 @@ describe('results', () => {
 describe('a function that keeps no results', () => {
   it('tells its workers so, and answers 410 for what they dropped', async () => {
     const gateway = await gatewayWithEcho();
-    await client.hset(keys.function('default', 'echo'), 'settings', JSON.stringify({ storeResult: 'never' }));
+    await file.client.hset(
+      keys.function('default', 'echo'),
+      'settings',
+      JSON.stringify({ storeResult: 'never' }),
+    );
     gateway.services.cache.clear();
     let told: unknown;
-    worker.script = (item) => {
+    file.worker.script = (item) => {
       told = item.storeResult;
       return { resultDropped: true };
     };
@@ -272,7 +266,7 @@ describe('DELETE /v1/invocations/{id}', () => {
       expect((await gateway.fetch(`${url}${path}`)).status).toBe(404);
     expect((await gateway.fetch(url, { method: 'DELETE' })).status).toBe(404);
     expect((await (await gateway.fetch('/v1/invocations')).json()).items).toEqual([]);
-    expect(await client.keys(`*${id}*`)).toEqual([]);
+    expect(await file.client.keys(`*${id}*`)).toEqual([]);
     const { items } = await gateway.services.audit.page(undefined, 100);
     expect(items.at(-1)).toMatchObject({ action: 'invocation.purge', target: `invocations/${id}` });
   });
@@ -339,13 +333,13 @@ describe('GET /v1/invocations', () => {
     const gateway = await gatewayWithEcho();
     const [id = ''] = await acceptMany(gateway, 1);
     await ended(gateway, id);
-    const text = (await client.get(keys.accepted('default', id))) ?? '';
+    const text = (await file.client.get(keys.accepted('default', id))) ?? '';
     const acceptedAtMs = Date.now() - 10_000;
     const others = Array.from({ length: 250 }, (_, index) => `inv_${index.toString(16).padStart(32, '0')}`);
     for (const other of others) {
       const record = { ...JSON.parse(text), invocationId: other, acceptedAtMs, answered: true };
-      await client.set(keys.accepted('default', other), JSON.stringify(record));
-      await client.zadd(keys.index('default'), acceptedAtMs, other);
+      await file.client.set(keys.accepted('default', other), JSON.stringify(record));
+      await file.client.zadd(keys.index('default'), acceptedAtMs, other);
     }
     const seen: string[] = [];
     for (let cursor = ''; ; ) {
@@ -367,7 +361,7 @@ describe('GET /v1/invocations', () => {
     );
     const { invocationId, ...seen } = await traced.json();
     await ended(gateway, invocationId);
-    worker.script = () => ({ outcome: 'timeout', detail: { message: 'late' } });
+    file.worker.script = () => ({ outcome: 'timeout', detail: { message: 'late' } });
     const [late = '', ...rest] = await acceptMany(gateway, 2);
     for (const id of [late, ...rest]) await ended(gateway, id);
     expect((await list(gateway, '?function=other')).ids).toEqual([invocationId]);
@@ -375,7 +369,7 @@ describe('GET /v1/invocations', () => {
     expect((await list(gateway, '?state=running')).ids).toEqual([]);
     expect((await list(gateway, `?traceId=${trace}`)).ids).toEqual([invocationId]);
     expect(seen.traceId).toBe(trace);
-    const { acceptedAtMs } = JSON.parse((await client.get(keys.accepted('default', late))) ?? '');
+    const { acceptedAtMs } = JSON.parse((await file.client.get(keys.accepted('default', late))) ?? '');
     expect((await list(gateway, `?since=${Math.floor(acceptedAtMs)}`)).ids).toContain(late);
     const until = new Date(acceptedAtMs).toISOString();
     expect((await list(gateway, `?until=${until}`)).ids).not.toContain(late);
@@ -389,7 +383,7 @@ describe('GET /v1/invocations', () => {
       now - index,
       `inv_${(1e6 - index).toString(16).padStart(32, '0')}`,
     ]);
-    await client.zadd(keys.index('default'), ...old.flat());
+    await file.client.zadd(keys.index('default'), ...old.flat());
     const first = await list(gateway);
     expect(first.ids).toEqual([]);
     const second = await list(gateway, `?cursor=${first.nextCursor}`);

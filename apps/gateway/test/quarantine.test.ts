@@ -1,25 +1,15 @@
 import { keys } from '@mayfly/contracts';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { tinyElf } from './support/elf.js';
+import { redisOfFile } from './support/file-redis.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
-let server: RedisServer;
-let redis: Redis;
+const file = redisOfFile();
 let gateway: TestGateway;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis({ path: server.socketPath });
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(async () => {
-  await redis.flushall();
-  gateway = await startGateway({ redis: server });
+  await file.client.flushall();
+  gateway = await startGateway({ redis: file.server });
   await gateway.startWorker();
   for (const fill of [1, 2]) await gateway.upload('fn', ECHO_MANIFEST, tinyElf(256, fill));
 });
@@ -29,7 +19,7 @@ const call = (target: string, headers: Record<string, string> = {}, at = gateway
 const versionOf = async (target: string) => (await call(target)).headers.get('function-version');
 /** As workers do once hosts died of a version. */
 const quarantine = (version: number) =>
-  redis.hset(
+  file.client.hset(
     keys.quarantined,
     `default fn ${version}`,
     JSON.stringify({ atMs: Date.now(), workerIds: ['w1', 'w2'] }),
@@ -69,7 +59,7 @@ describe('a quarantined version', () => {
   });
 
   it('shows in its conditions, on the list of operators, and once in the audit log', async () => {
-    const second = await startGateway({ redis: server });
+    const second = await startGateway({ redis: file.server });
     await quarantine(2);
     for (const at of [gateway, second])
       await expect.poll(async () => (await call('fn@2', {}, at)).status).toBe(409);
@@ -102,7 +92,7 @@ describe('a quarantined version', () => {
   });
 
   it('is not made of text that makes no sense', async () => {
-    await redis.hset(keys.quarantined, 'default fn 2', 'null', 'default fn', '{}', 'x', '{"atMs":1}');
+    await file.client.hset(keys.quarantined, 'default fn 2', 'null', 'default fn', '{}', 'x', '{"atMs":1}');
     await gateway.services.quarantines.look();
     expect(gateway.services.quarantines.list()).toEqual([]);
     expect(await versionOf('fn@2')).toBe('2');

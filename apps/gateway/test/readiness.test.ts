@@ -1,25 +1,15 @@
 import { channels, keys, type ReadinessReport } from '@mayfly/contracts';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { tinyElf } from './support/elf.js';
+import { redisOfFile } from './support/file-redis.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
-let server: RedisServer;
-let redis: Redis;
+const file = redisOfFile();
 let gateway: TestGateway;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis({ path: server.socketPath });
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(async () => {
-  await redis.flushall();
-  gateway = await startGateway({ redis: server, queueWaitMs: 400 });
+  await file.client.flushall();
+  gateway = await startGateway({ redis: file.server, queueWaitMs: 400 });
 });
 
 const upload = (fill: number, at = gateway) =>
@@ -29,7 +19,7 @@ const report = (fields: Partial<ReadinessReport> = {}): string =>
     ...{ tenant: 'default', name: 'fn', version: 1, workerId: 'w1', state: 'ready', atMs: Date.now() },
     ...fields,
   });
-const say = (fields?: Partial<ReadinessReport>) => redis.publish(channels.ready, report(fields));
+const say = (fields?: Partial<ReadinessReport>) => file.client.publish(channels.ready, report(fields));
 const call = (target = 'fn', at = gateway) =>
   at.fetch(`/invoke/${target}?entrypoint=echo-string`, { method: 'POST', body: 'x' });
 const versionOf = async (target?: string) => (await call(target)).headers.get('function-version');
@@ -42,15 +32,15 @@ const conditions = async (version = '') => {
 };
 /** A worker as heartbeats describe it. */
 const beat = async (workerId: string, fields: Record<string, string> = { reportsReadiness: '1' }) => {
-  await redis.zadd(keys.workers, Date.now(), workerId);
-  await redis.hset(keys.worker(workerId), {
+  await file.client.zadd(keys.workers, Date.now(), workerId);
+  await file.client.hset(keys.worker(workerId), {
     ...{ hostName: 'h', kvm: 'hardware', isolation: 'process', slots: 1, callsInFlight: 0, startedAtMs: 1 },
     ...fields,
   });
 };
 /** Answers requests to warm up as workers do. */
 const answerWarmUps = async (answer: (order: { warmId: string }) => Partial<ReadinessReport>[]) => {
-  const subscriber = redis.duplicate();
+  const subscriber = file.client.duplicate();
   onTestFinished(() => subscriber.disconnect());
   subscriber.on('message', (_channel, message) => {
     const order = JSON.parse(message) as { warmId?: string };
@@ -63,7 +53,7 @@ const warm = (query = '') => gateway.fetch(`/v1/functions/fn/versions/1/warm${qu
 
 describe('a version that no worker has prepared', () => {
   it('makes a call wait until the first worker has it', async () => {
-    gateway = await startGateway({ redis: server });
+    gateway = await startGateway({ redis: file.server });
     await upload(1);
     const worker = await gateway.startWorker();
     const answered = call();
@@ -103,22 +93,22 @@ describe('a version that no worker has prepared', () => {
   it('is on a list for workers that come later, until it is prepared or deleted', async () => {
     await upload(1);
     await upload(2);
-    expect((await redis.hkeys(keys.unprepared)).sort()).toEqual(['default fn 1', 'default fn 2']);
+    expect((await file.client.hkeys(keys.unprepared)).sort()).toEqual(['default fn 1', 'default fn 2']);
     await say();
-    await expect.poll(() => redis.hkeys(keys.unprepared)).toEqual(['default fn 2']);
+    await expect.poll(() => file.client.hkeys(keys.unprepared)).toEqual(['default fn 2']);
     await gateway.fetch('/v1/functions/fn/versions/2', { method: 'DELETE' });
-    expect(await redis.hkeys(keys.unprepared)).toEqual([]);
+    expect(await file.client.hkeys(keys.unprepared)).toEqual([]);
   });
 
   it('becomes routable by a report that no gateway heard', async () => {
     await upload(1);
-    await redis.hset(keys.ready('default', 'fn'), '1', report());
+    await file.client.hset(keys.ready('default', 'fn'), '1', report());
     await gateway.startWorker();
     expect((await call()).status).toBe(200);
   });
 
   it('becomes routable on every gateway', async () => {
-    const second = await startGateway({ redis: server, queueWaitMs: 20_000 });
+    const second = await startGateway({ redis: file.server, queueWaitMs: 20_000 });
     await upload(1);
     await gateway.startWorker();
     const answered = call('fn', second);
@@ -127,7 +117,7 @@ describe('a version that no worker has prepared', () => {
   });
 
   it('is called at once when a host says that it cannot prepare it', async () => {
-    gateway = await startGateway({ redis: server });
+    gateway = await startGateway({ redis: file.server });
     await upload(1);
     const worker = await gateway.startWorker();
     const answered = call();
@@ -208,7 +198,7 @@ describe('the latest version', () => {
       report({ version: -1 }),
       report({ version: 9 }),
     ])
-      await redis.publish(channels.ready, text);
+      await file.client.publish(channels.ready, text);
     await say({ version: 2 });
     await expect.poll(() => versionOf()).toBe('2');
   });

@@ -1,25 +1,15 @@
 import { ALIAS_BUCKET_S, keys } from '@mayfly/contracts';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type RedisServer, startRedis } from '../../../test/helpers/redis.js';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { tinyElf } from './support/elf.js';
+import { redisOfFile } from './support/file-redis.js';
 import { ECHO_MANIFEST, startGateway, type TestGateway } from './support/test-gateway.js';
 
-let server: RedisServer;
-let redis: Redis;
+const file = redisOfFile();
 let gateway: TestGateway;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis({ path: server.socketPath });
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(async () => {
-  await redis.flushall();
-  gateway = await startGateway({ redis: server });
+  await file.client.flushall();
+  gateway = await startGateway({ redis: file.server });
   await gateway.startWorker();
   for (const fill of [1, 2, 3]) await gateway.upload('fn', ECHO_MANIFEST, tinyElf(256, fill));
 });
@@ -49,7 +39,7 @@ const call = (at = gateway) =>
 /** Counts as workers do. */
 const count = (revision: number, version: number, n: number, e: number, secondsAgo = 0) => {
   const bucket = Math.floor((Date.now() / 1000 - secondsAgo) / ALIAS_BUCKET_S);
-  return redis.hset(keys.aliasCounts('default', 'fn', { name: 'live', revision }, bucket), {
+  return file.client.hset(keys.aliasCounts('default', 'fn', { name: 'live', revision }, bucket), {
     [`${version}:n`]: n,
     [`${version}:e`]: e,
   });
@@ -75,7 +65,7 @@ describe('the roll-back of an alias', () => {
   });
 
   it('is done once by two gateways', async () => {
-    const second = await startGateway({ redis: server });
+    const second = await startGateway({ redis: file.server });
     const alias = await put({ 1: 90, 3: 10 }, RULE);
     await call();
     await call(second);

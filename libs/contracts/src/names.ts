@@ -31,7 +31,6 @@ export const isTenantName = (text: string): boolean => TENANT_NAME.test(text);
 export const isFunctionName = (text: string): boolean => FUNCTION_NAME.test(text);
 export const isAliasName = (text: string): boolean => ALIAS_NAME.test(text);
 export const isEntrypointName = (text: string): boolean => ENTRYPOINT_NAME.test(text);
-export const isSecretName = (text: string): boolean => SECRET_NAME.test(text);
 export const isInvocationId = (text: string): boolean => INVOCATION_ID.test(text);
 export const isSha256Hex = (text: string): boolean => SHA256_HEX.test(text);
 
